@@ -1,0 +1,44 @@
+"""A depth-first walk without recursion: an order to visit a graph in, and the edges that close its cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
+
+Node = TypeVar("Node", bound=Hashable)
+
+
+def depth_first(
+    roots: Iterable[Node], successors: Callable[[Node], Iterable[Node]]
+) -> tuple[list[Node], list[tuple[Node, Node]]]:
+    """Walk from each root that was not reached yet, successors in the order given.
+
+    Returns the nodes in reverse postorder (each before those that it leads to, but along closing edges) and the
+    closing edges: those that lead to a node that is still open. Every cycle holds at least one.
+    """
+    postorder = list[Node]()
+    closing = list[tuple[Node, Node]]()
+    seen = set[Node]()
+    is_open = set[Node]()
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        is_open.add(root)
+        path: list[tuple[Node, Iterator[Node]]] = [(root, iter(successors(root)))]
+        while path:
+            node, rest = path[-1]
+            for successor in rest:
+                if successor in is_open:
+                    closing.append((node, successor))
+                elif successor not in seen:
+                    seen.add(successor)
+                    is_open.add(successor)
+                    path.append((successor, iter(successors(successor))))
+                    break
+            else:
+                path.pop()
+                is_open.remove(node)
+                postorder.append(node)
+    postorder.reverse()
+    return postorder, closing
