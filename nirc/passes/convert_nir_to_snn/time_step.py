@@ -1,0 +1,176 @@
+"""Which time step a file was made for: `--dt auto`, its evidence, and the candidates where there is none.
+
+NIR stores no dt, but exporters leave traces of it in the parameters: snnTorch and SpikingJelly write r = tau/dt,
+Rockpool r = tau exp(-dt/tau)/dt, Spyx r = 1 - dt/tau; Sinabs counts tau in steps; Norse 1.1 multiplies it by dt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, DictionaryAttr
+from xdsl.utils.exceptions import PassFailedException
+
+from nirc.dialects import nir
+from nirc.dialects.dense import Array, array
+from nirc.dialects.nir import quote
+from nirc.passes.convert_nir_to_snn.schemes import Scheme
+
+_SPREAD = 1e-4
+"""How far the estimates of one dt may lie apart, relatively."""
+
+
+@dataclass(frozen=True)
+class TimeStep:
+    """A dt in seconds and the sentence that says where it comes from."""
+
+    seconds: float
+    evidence: str
+
+
+def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
+    """The time step of a graph under a scheme.
+
+    Raises PassFailedException with the candidates and their consequences where nothing tells.
+    """
+    nodes = [node for node in graph.nodes() if isinstance(node, nir.NeuronOp)]
+    if not any(depends_on_dt(node, scheme) for node in nodes):
+        return TimeStep(1.0, "1, because no coefficient depends on it under the chosen options")
+    if (stored := _from_metadata(graph, nodes)) is not None:
+        return TimeStep(stored, f"{stored:g} s, from the file's metadata")
+    found, why = _from_encoding(nodes)
+    if found is not None:
+        return found
+    lines = [f"dt cannot be found: {why}; NIR stores none, give --dt", *candidates(graph, scheme)]
+    raise PassFailedException("\n".join(lines))
+
+
+def depends_on_dt(node: nir.NeuronOp, scheme: Scheme) -> bool:
+    """Whether a coefficient of the node changes with dt under these options."""
+    if not isinstance(node, nir.IFOp):
+        return True
+    if scheme["input"] == "impulse" or scheme["if_gain"] in ("r", "unit"):
+        return False
+    return scheme["if_gain"] == "r*dt" or bool(np.any(_values(node.r) != 1))
+
+
+def _values(attr: DenseIntOrFPElementsAttr) -> Array:
+    return array(attr).astype(np.float64)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def taus(node: nir.NeuronOp) -> Iterator[tuple[str, Array]]:
+    """The node's time constants by field name, in seconds."""
+    for name in node.POSITIVE:
+        yield name, dict(node.parameters())[name].astype(np.float64)
+
+
+def _number(attr: object) -> float | None:
+    if isinstance(attr, DenseIntOrFPElementsAttr) and len(attr) == 1:  # pyright: ignore[reportUnknownArgumentType]
+        value = float(_values(attr).flat[0])  # pyright: ignore[reportUnknownArgumentType]
+        return value if value > 0 and np.isfinite(value) else None
+    return None
+
+
+def _from_metadata(graph: nir.GraphOp, nodes: Iterable[nir.NeuronOp]) -> float | None:
+    if graph.metadata is not None and (value := _number(graph.metadata.data.get("dt"))) is not None:
+        return value
+    values = {_number(node.metadata.data.get("dt")) if isinstance(node.metadata, DictionaryAttr) else None for node in nodes}
+    return values.pop() if len(values) == 1 else None
+
+
+def _rockpool(tau: Array, r: Array) -> Array:
+    """dt from r = tau exp(-dt/tau)/dt: tau W(1/r), the Lambert function by Newton's method."""
+    y = 1 / r
+    x = np.log1p(y)
+    for _ in range(20):
+        x = x - (x - y * np.exp(-x)) / (1 + x)
+    return tau * x
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    writers: str
+    formula: str
+    estimate: Callable[[Array, Array], Array]
+
+
+_ENCODINGS = (
+    _Encoding("snnTorch and SpikingJelly", "tau/r", lambda tau, r: tau / r),
+    _Encoding("Rockpool", "tau W(1/r)", _rockpool),
+    _Encoding("Spyx", "tau (1 - r)", lambda tau, r: tau * (1 - r)),
+)
+
+
+def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
+    """The dt that the parameters encode, or why there is none."""
+    leaky = [node for node in nodes if not isinstance(node, nir.IFOp)]
+    all_taus = [tau for node in leaky for _, tau in taus(node)]
+    smallest = min((float(tau.min()) for tau in all_taus), default=np.inf)
+    pairs = [pair for node in leaky for pair in _gain_pairs(node)]
+    coded_if = [1 / _values(n.r) for n in nodes if isinstance(n, nir.IFOp) and np.any(_values(n.r) != 1)]
+    if leaky and all(np.all(gain == 1) for _, gain, _ in pairs) and not coded_if:
+        if smallest > 1:
+            return TimeStep(1.0, f"1, because r is 1 and every tau is above 1 ({smallest:g} is the least): tau counts steps, as Sinabs writes it"), ""
+        if max(float(tau.max()) for tau in all_taus) < 1e-4:
+            return TimeStep(1e-6, "1e-06 s, a heuristic: r is 1 and every tau is below 1e-4 s, as Norse 1.1 exports it"), ""
+        return None, "r is 1 everywhere and tau is physical, so the parameters say nothing about dt"
+    found = dict[float, str]()
+    for encoding in _ENCODINGS:
+        estimates = [*coded_if]
+        silent = False
+        for tau, gain, required in pairs:
+            if np.all(gain == 1):
+                silent = silent or required
+            elif np.all(gain > 0) and (required or encoding is _ENCODINGS[0]):
+                estimates.append(np.broadcast_to(encoding.estimate(tau, gain), np.broadcast_shapes(tau.shape, gain.shape)))
+        if silent or not estimates:
+            continue
+        flat = np.concatenate([np.ravel(item) for item in estimates])
+        low, high = float(flat.min()), float(flat.max())
+        dt = float(f"{(low + high) / 2:.1e}")
+        if low > 0 and high - low <= _SPREAD * high and abs(dt - high) <= _SPREAD * high and dt < smallest:
+            source = f"{encoding.formula}, as {encoding.writers} write it" if leaky else "1/r of the IF nodes, as SpikingJelly writes it"
+            found.setdefault(dt, f"{dt:g} s, from {source}: {_estimates(flat)}")
+    if len(found) == 1:
+        dt, evidence = found.popitem()
+        return TimeStep(dt, evidence), ""
+    if found:
+        return None, f"the parameters encode several: {'; '.join(found.values())}"
+    return None, "no exporter's encoding gives one round constant over all neurons"
+
+
+def _estimates(flat: Array) -> str:
+    spread = (float(flat.max()) - float(flat.min())) / float(flat.max())
+    return f"{flat.size} estimates agree to {max(spread, 1e-16):.0e}"
+
+
+def _gain_pairs(node: nir.NeuronOp) -> Iterator[tuple[Array, Array, bool]]:
+    """Pairs (tau, gain, whether the pair must speak): r of each membrane must, w_in of a synapse may."""
+    if isinstance(node, nir.CubaLIFOp):
+        yield _values(node.tau_mem), _values(node.r), True
+        yield _values(node.tau_syn), _values(node.w_in), False
+    elif isinstance(node, nir.LIFOp | nir.LIOp):
+        yield _values(node.tau), _values(node.r), True
+
+
+def candidates(graph: nir.GraphOp, scheme: Scheme) -> list[str]:
+    """Steps that users of NIR take, and what each would do to this graph, a line each."""
+    steps = {1e-6: "Norse 1.1 exports", 1e-4: "snnTorch, SpikingJelly, the NIR paper", 1e-3: "Norse, Nengo", 1.0: "Sinabs, Spyx"}
+    steps[scheme.dt] = steps.get(scheme.dt, f"the scheme {scheme.name}")
+    return [f"candidate --dt {dt:g} ({who}): {_consequence(graph, dt)}" for dt, who in sorted(steps.items())]
+
+
+def _consequence(graph: nir.GraphOp, dt: float) -> str:
+    ratios = {
+        f"{name} of {quote(node.node.data)}": tau / dt
+        for node in graph.nodes()
+        if isinstance(node, nir.NeuronOp)
+        for name, tau in taus(node)
+    }
+    short = [f"{where} is {ratio.min():.3g} steps" for where, ratio in ratios.items() if ratio.min() < 1]
+    if short:
+        return f"refused, shorter than a step: {', '.join(short[:3])}{' ...' if len(short) > 3 else ''}"
+    listed = [f"{where} is {ratio.min():.4g} steps, keeps {1 - 1 / ratio.min():.4g} a step" for where, ratio in ratios.items()]
+    return f"{', '.join(listed[:3])}{' ...' if len(listed) > 3 else ''}" or "no time constants"

@@ -1,0 +1,55 @@
+"""Make the oracle environments: for each folder here with a `requirements.txt`, the virtual environment `<folder>/env`.
+
+    make_environments.py [NAME ...]        all of them without a name
+
+An environment is made with the interpreter that runs this script. One that fits its requirements and this interpreter
+is left alone. Exits with 1 if an environment could not be made, after trying the others.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+ORACLES = Path(__file__).resolve().parent
+
+
+def make(name: str) -> None:
+    """Make the environment `name`, unless its stamp says that it stands."""
+    requirements = ORACLES / name / "requirements.txt"
+    env = ORACLES / name / "env"
+    python = env / "bin" / "python"
+    stamp = env / "stamp"
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    if python.exists() and stamp.is_file() and stamp.read_text() == wanted:
+        print(f"{name}: up to date", flush=True)
+        return
+    print(f"{name}: making {env}", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", env], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements], check=True
+    )
+    stamp.write_text(wanted)
+    print(f"{name}: made", flush=True)
+
+
+def main() -> int:
+    known = sorted(path.parent.name for path in ORACLES.glob("*/requirements.txt"))
+    parser = argparse.ArgumentParser(description="Make the oracle environments.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all ({', '.join(known)})")
+    names: list[str] = parser.parse_args().names or known
+    if unknown := sorted(set(names) - set(known)):
+        parser.error(f"no requirements.txt for {', '.join(unknown)}; known are {', '.join(known)}")
+    failed: list[str] = []
+    for name in names:
+        try:
+            make(name)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}: failed, {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
