@@ -1,0 +1,28 @@
+"""The levels of nirc, one dialect a file; the registry loads a file when its dialect is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xdsl.ir import Dialect
+
+
+def _nir() -> Dialect:
+    from nirc.dialects.nir import Nir
+
+    return Nir
+
+
+def _snn() -> Dialect:
+    from nirc.dialects.snn import Snn
+
+    return Snn
+
+
+def _xylo() -> Dialect:
+    from nirc.dialects.xylo import Xylo
+
+    return Xylo
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "xylo": _xylo}

@@ -1,0 +1,61 @@
+"""The passes of nirc, one a file; the registry loads a file when its pass is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xdsl.passes import ModulePass
+
+
+def _nir_infer_shapes() -> type[ModulePass]:
+    from nirc.passes.nir_infer_shapes import NirInferShapesPass
+
+    return NirInferShapesPass
+
+
+def _convert_nir_to_snn() -> type[ModulePass]:
+    from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
+
+    return ConvertNirToSnnPass
+
+
+def _snn_fold_linear_paths() -> type[ModulePass]:
+    from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
+
+    return SnnFoldLinearPathsPass
+
+
+def _convert_snn_to_xylo() -> type[ModulePass]:
+    from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
+
+    return ConvertSnnToXyloPass
+
+
+def _xylo_quantize() -> type[ModulePass]:
+    from nirc.passes.xylo_quantize import XyloQuantizePass
+
+    return XyloQuantizePass
+
+
+def _xylo_place() -> type[ModulePass]:
+    from nirc.passes.xylo_place import XyloPlacePass
+
+    return XyloPlacePass
+
+
+def _xylo_check_limits() -> type[ModulePass]:
+    from nirc.passes.xylo_check_limits import XyloCheckLimitsPass
+
+    return XyloCheckLimitsPass
+
+
+PASSES: dict[str, Callable[[], type[ModulePass]]] = {
+    "nir-infer-shapes": _nir_infer_shapes,
+    "convert-nir-to-snn": _convert_nir_to_snn,
+    "snn-fold-linear-paths": _snn_fold_linear_paths,
+    "convert-snn-to-xylo": _convert_snn_to_xylo,
+    "xylo-quantize": _xylo_quantize,
+    "xylo-place": _xylo_place,
+    "xylo-check-limits": _xylo_check_limits,
+}
+"""In the order in which a pipeline runs them."""

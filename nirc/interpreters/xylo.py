@@ -1,0 +1,199 @@
+"""The `xylo` evaluator: the chip's integer dynamics, bit-exact with the vendor's simulator (xylosim 0.1.3, v2).
+
+One step as the dialect's header states it, with a batch axis in front; all states are int64 arrays in the range of int16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.utils.exceptions import DiagnosticException
+
+from nirc.dialects import xylo
+from nirc.dialects.dense import Array
+from nirc.dialects.nir import quote
+from nirc.dialects.xylo import XyloLimits
+
+_LOW, _HIGH = -32768, 32767
+
+
+def _sat(x: Array) -> Array:
+    return np.clip(x, _LOW, _HIGH)
+
+
+def _wrap(x: Array) -> Array:
+    return (x - _LOW) % 65536 + _LOW
+
+
+def _decay(x: Array, dash: Array) -> Array:
+    """What a state loses in a step; every state that is not 0 moves by at least 1."""
+    lost = x >> dash
+    return np.where((lost == 0) & (x > 0), 1, lost)
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """Weights of one kind of source, in the units of the current: [source, target]."""
+
+    weights: Array
+    bound: int
+    """The most that one count from every source can add to a target."""
+
+    @staticmethod
+    def of(weights: Array, shift: int) -> _Delivery:
+        wide = _wrap(weights.astype(np.int64) << shift)
+        return _Delivery(wide, int(np.abs(wide).sum(axis=0).max(initial=0)))
+
+    def deliver(self, current: Array, counts: Array, most: int) -> Array:
+        """current + counts * weights, source by source, saturating after each."""
+        counts = np.minimum(counts, most)
+        active = np.flatnonzero(counts.any(axis=0))
+        if not active.size:
+            return current
+        if self.bound * int(counts.max()) + int(np.abs(current).max(initial=0)) <= _HIGH:
+            return current + (counts[:, active].astype(float) @ self.weights[active].astype(float)).astype(np.int64)
+        for source in active:
+            current = _sat(current + counts[:, source, None] * self.weights[source])
+        return current
+
+
+def _integrate(v: Array, current: Array, dash: Array, bias: Array | None) -> Array:
+    change = _sat(_wrap(-_decay(v, dash)) + current)
+    if bias is not None:
+        change = _sat(change + bias)
+    return _sat(v + change)
+
+
+def _fire(v: Array, threshold: Array, fired: Array, most: int) -> tuple[Array, Array]:
+    """Subtract the threshold while v is not below it, `most` times at most, `fired` spikes being there already."""
+    fired = np.broadcast_to(fired, v.shape).copy()
+    v = v.copy()
+    while np.any(more := (v >= threshold) & (fired < most)):
+        v = np.where(more, _wrap(v - threshold), v)
+        fired += more
+    return v, fired
+
+
+class XyloEvaluator:
+    """Runs a quantized network over rasters of event counts; states stay between calls until `reset`.
+
+    record: keys `node.spikes`, `node.v`, `node.i` (and `node.i2`) of the network's layers; Vmem after the reset,
+    Isyn after the decay, as the vendor's simulator records them.
+    """
+
+    def __init__(self, network: xylo.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
+        if not network.hidden.quantized():
+            raise DiagnosticException("the network holds real numbers; run xylo-quantize before the evaluator")
+        self.network, self.batch = network, batch
+        hidden, readout = network.hidden, network.readout
+        reach, reads = network.input.numbers("weights").shape[1], readout.numbers("weights").shape[0]
+        n, self.synapses = hidden.size, network.synapses
+        self._inputs = [
+            _Delivery.of(
+                np.pad(network.input.numbers("weights")[:, :, s], ((0, 0), (0, n - reach))),
+                network.input.weight_shift.value.data,
+            )
+            for s in range(self.synapses)
+        ]
+        shift = hidden.weight_shift.value.data
+        self._recurrent = [_Delivery.of(hidden.numbers("weights")[:, :, s], shift) for s in range(self.synapses)]
+        weights_out = np.pad(readout.numbers("weights"), ((n - reads, 0), (0, 0)))
+        self._readout = _Delivery.of(weights_out, readout.weight_shift.value.data)
+        self._aliases = hidden.alias_targets()
+        self.biased = network.limits.bias and any(np.any(part.numbers("bias")) for part in (hidden, readout))
+        self.keys = self._known_keys()
+        unknown = [key for key in record if key not in self.keys]
+        if unknown:
+            raise DiagnosticException("\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown))
+        self.record = record
+        self.dropped = 0
+        self.reset()
+
+    def _known_keys(self) -> dict[str, tuple[str, slice]]:
+        """Each key: the name of a state, and the layer's place in it."""
+        keys = dict[str, tuple[str, slice]]()
+        for part, suffix in ((self.network.hidden, ""), (self.network.readout, "_out")):
+            at = 0
+            for name, size in part.sizes().items():
+                kinds = {"spikes": "spikes", "v": "v", "i": "i"} | ({"i2": "i2"} if self.synapses == 2 and not suffix else {})
+                keys.update({f"{name}.{key}": (state + suffix, slice(at, at + size)) for key, state in kinds.items()})
+                at += size
+        return keys
+
+    def reset(self) -> None:
+        """All states and spikes to 0; nothing can be preloaded on the chip."""
+        n, m = self.network.hidden.size, self.network.readout.size
+        zeros = {"v": n, "i": n, "i2": n, "spikes": n, "v_out": m, "i_out": m, "spikes_out": m}
+        self.state = {name: np.zeros((self.batch, size), np.int64) for name, size in zeros.items()}
+
+    def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
+        """Feed rasters [T, B, N] of event counts by input name; returns spikes by output name and recorded keys."""
+        events = self._events(inputs)
+        readout = self.network.readout
+        outputs = {name.data: (layer, list[Array]()) for name, layer in zip(readout.outputs, readout.sizes(), strict=True)}
+        recorded: dict[str, list[Array]] = {key: [] for key in self.record}
+        for t, counts in enumerate(events):
+            self.step(counts)
+            for layer, rows in outputs.values():
+                rows.append(self.state["spikes_out"][:, self.keys[f"{layer}.spikes"][1]].astype(np.uint8))
+            for key, rows in recorded.items():
+                state, place = self.keys[key]
+                rows.append(self.state[state][:, place].astype(np.int16))
+            if progress is not None:
+                progress(t + 1)
+        named = {name: rows for name, (_, rows) in outputs.items()} | recorded
+        return {name: np.stack(rows) if rows else np.zeros((0, self.batch, 0), np.uint8) for name, rows in named.items()}
+
+    def _events(self, inputs: Mapping[str, Array]) -> Array:
+        parts = list[Array]()
+        faults = list[str]()
+        for name, size in self.network.input.sizes().items():
+            raster = inputs.get(name)
+            if raster is None:
+                faults.append(f"no raster for the input {quote(name)}")
+            elif raster.ndim != 3 or raster.shape[1:] != (self.batch, size):
+                faults.append(f"the raster of input {quote(name)} has the shape {'x'.join(map(str, raster.shape))}, must be steps x batch x {size}")
+            elif raster.size and (raster.min() < 0 or raster.max() > 255 or np.any(raster != np.floor(raster))):
+                faults.append(f"the raster of input {quote(name)} must hold event counts, whole numbers in 0..255; it spans {raster.min():g} to {raster.max():g}")
+            else:
+                parts.append(raster.astype(np.int64))
+        if not faults and len({len(part) for part in parts}) > 1:
+            faults.append("the rasters have unequal numbers of steps")
+        if faults:
+            raise DiagnosticException("\n".join(faults))
+        events = np.concatenate(parts, axis=2)
+        self.dropped += int(np.maximum(events - XyloLimits.INPUT_EVENTS, 0).sum())
+        return events
+
+    def step(self, counts: Array) -> None:
+        """One time step; `counts` are events per channel [B, inputs]."""
+        s, hidden, readout = self.state, self.network.hidden, self.network.readout
+        before = s["spikes"]
+        total = np.zeros_like(s["v"])
+        for k, name in enumerate(("i", "i2")[: self.synapses]):
+            current = self._inputs[k].deliver(s[name], counts, XyloLimits.INPUT_EVENTS)
+            current = self._recurrent[k].deliver(current, before, XyloLimits.SPIKES)
+            s[name] = current - _decay(current, hidden.numbers("dash_syn")[:, k])
+            total = total + s[name]
+        s["v"] = _integrate(s["v"], total, hidden.numbers("dash_mem"), hidden.numbers("bias") if self.biased else None)
+        self._fire_hidden()
+        current = self._readout.deliver(s["i_out"], before, XyloLimits.SPIKES)
+        s["i_out"] = current - _decay(current, readout.numbers("dash_syn"))
+        bias = readout.numbers("bias") if self.biased else None
+        v = _integrate(s["v_out"], s["i_out"], readout.numbers("dash_mem"), bias)
+        s["v_out"], s["spikes_out"] = _fire(v, readout.numbers("threshold"), np.zeros(1, np.int64), 1)
+
+    def _fire_hidden(self) -> None:
+        """Spikes of the hidden neurons; an alias hands a neuron's spikes on, in ascending order of the neurons."""
+        s, threshold = self.state, self.network.hidden.numbers("threshold")
+        if all(target < 0 for target in self._aliases):
+            s["v"], s["spikes"] = _fire(s["v"], threshold, np.zeros(1, np.int64), XyloLimits.SPIKES)
+            return
+        v, spikes = s["v"].copy(), np.zeros_like(s["v"])
+        for n, target in enumerate(self._aliases):
+            v[:, n], spikes[:, n] = _fire(v[:, n], threshold[n], spikes[:, n], XyloLimits.SPIKES)
+            if target >= 0:
+                spikes[:, target] = np.minimum(spikes[:, target] + spikes[:, n], XyloLimits.SPIKES)
+        s["v"], s["spikes"] = v, spikes

@@ -1,0 +1,336 @@
+"""`convert-snn-to-xylo`: populations of neurons become the hidden and readout neurons of a Xylo, numbers still real.
+
+The chip runs one wiring: synapse filter, membrane filter, fire, subtract the threshold. Per neuron, from the step
+
+    i' = b i + g_s (W z + c);   v' = a v + g_m i' + k
+
+it gets  weights = g_s g_m W  (what a spike adds to v in the first step), bias = k + g_m g_s c / (1 - b) (the steady
+current of a constant input), dash_mem = -log2(1 - a), dash_syn = -log2(1 - b). Source: nirc's specification of Xylo,
+section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
+
+from nirc.dialects import snn, xylo
+from nirc.dialects.dense import Array, Dense, array, dense
+from nirc.dialects.nir import assume, quote
+
+
+@dataclass(frozen=True)
+class ConvertSnnToXyloPass(ModulePass):
+    """Turn a `snn.network` in canonical wiring into a `xylo.network` of real numbers.
+
+    Raises PassFailedException with everything that the chip has no place for.
+    """
+
+    name = "convert-snn-to-xylo"
+
+    chip: str = xylo.DEFAULT_CHIP
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.chip not in xylo.CHIPS:
+            raise PassFailedException(f"chip '{self.chip}' is not one of {', '.join(xylo.CHIPS)}")
+        for network in tuple(op.ops):
+            if isinstance(network, snn.NetworkOp):
+                converted = _Conversion(op, network, self.chip).convert()
+                op.body.block.insert_op_before(converted, network)
+                network.detach()
+                network.erase()
+
+
+@dataclass
+class _Edge:
+    """Weights onto a population; `late`: the source's spikes of the last step."""
+
+    source: str
+    weights: Array
+    late: bool = False
+
+
+@dataclass(eq=False)
+class _Population:
+    """One layer of neurons as the chip sees it, per neuron."""
+
+    name: str
+    fire: snn.FireOp
+    size: int
+    mem_decay: Array
+    syn_decay: Array
+    gain: Array
+    threshold: Array
+    leak: Array
+    edges: list[_Edge] = field(default_factory=list[_Edge])
+    constant: Array = field(default_factory=lambda: np.zeros(()))
+
+    def dash_mem(self) -> Array:
+        return np.broadcast_to(-np.log2(1 - self.mem_decay), self.size)
+
+    def dash_syn(self) -> Array:
+        return np.broadcast_to(-np.log2(1 - self.syn_decay), self.size)
+
+    def bias(self) -> Array:
+        steady = self.gain / (1 - self.syn_decay) * self.constant
+        return np.broadcast_to(self.leak + steady, self.size)
+
+
+def _numbers(attr: object) -> Array:
+    return array(cast(Dense, attr)).astype(np.float64)
+
+
+class _Conversion:
+    def __init__(self, module: ModuleOp, network: snn.NetworkOp, chip: str):
+        self.module, self.network, self.chip = module, network, chip
+        self.faults = list[str]()
+        self.states = dict(zip(network.state_args, network.states, strict=True))
+        self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
+        self.inputs = dict(zip(network.input_args, (name.data for name in network.inputs), strict=True))
+        self.spikes = dict[SSAValue, str]()
+
+    def fail(self, op: snn.SnnOp | Operation | None, why: str) -> None:
+        label = f"node {op.label}" if isinstance(op, snn.SnnOp) else "the network"
+        fault = f"{label}: {why}"
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def convert(self) -> xylo.NetworkOp:
+        scheme = self.network.scheme.data if self.network.scheme else "nir-"
+        if not scheme.startswith("nir-"):
+            self.faults.append(f"scheme '{scheme}' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)")
+        fires = [op for op in self.network.body.block.ops if isinstance(op, snn.FireOp)]
+        for fire in fires:
+            self.spikes[fire.spikes] = fire.node.data if fire.node else f"layer{len(self.spikes)}"
+        populations = [p for fire in fires if (p := self.population(fire)) is not None]
+        hidden, readout = self.assign(populations)
+        if self.faults:
+            raise PassFailedException("\n".join(self.faults))
+        self.report(hidden, readout)
+        return self.build(hidden, list(readout.values()))
+
+    # -- one population
+
+    def population(self, fire: snn.FireOp) -> _Population | None:
+        """Match the wiring that ends in this op: filter, filter, fire, reset by subtraction."""
+        reset = self.reset_of(fire)
+        leak, membrane = self.peel(fire.v)
+        if not isinstance(membrane, snn.FilterOp):
+            self.fail(fire, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order")
+            return None
+        v = membrane.state
+        if v not in self.nexts or (reset is not None and self.nexts[v] is not reset.next):
+            self.fail(fire, "its reset does not act at once on the membrane that fired; Xylo's does")
+            return None
+        current, synapse = self.peel(membrane.input)
+        if not isinstance(synapse, snn.FilterOp) or self.nexts.get(synapse.state) is not membrane.input:
+            self.fail(fire, "a membrane without a synapse; every input of Xylo passes a synapse first, use CubaLIF")
+            return None
+        if np.any(current):
+            self.fail(fire, "its synapse has a rest value; Xylo's currents decay to 0")
+        a, b = _numbers(membrane.decay), _numbers(synapse.decay)
+        if np.any(a >= 1):
+            self.fail(fire, "its membrane does not leak; every state of Xylo decays by at least 1 LSB per step, use CubaLIF")
+        if np.any(b >= 1):
+            self.fail(fire, "its synaptic current does not decay; every state of Xylo does")
+        threshold = _numbers(fire.threshold)
+        if np.any(threshold <= 0):
+            self.fail(fire, f"threshold {float(threshold.min()):g}, must be > 0; Xylo would fire 31 times a step")
+        for state in (v, synapse.state):
+            if np.any(_numbers(self.states[cast(BlockArgument, state)].init)):
+                label = quote(self.states[cast(BlockArgument, state)].label)
+                assume(self.module, "choice", "initial state", f"{label} starts at 0: the chip cannot preload a state")
+        (size, *rest) = snn.tensor_of(fire.v).get_shape() or (1,)
+        if rest:
+            self.fail(fire, "its neurons stand in rows and columns; Xylo has vectors of neurons, and convolutions do not fit it")
+            return None
+        found = _Population(
+            self.spikes[fire.spikes], fire, size, a, b, _numbers(synapse.gain) * _numbers(membrane.gain), threshold, leak
+        )
+        self.collect(found, synapse.input, np.ones(()))
+        return found
+
+    def reset_of(self, fire: snn.FireOp) -> snn.ResetOp | None:
+        resets = [use.operation for use in fire.spikes.uses if isinstance(use.operation, snn.ResetOp)]
+        if len(resets) != 1 or resets[0].v is not fire.v:
+            self.fail(fire, "its spikes do not reset the membrane at once; Xylo's do")
+            return None
+        (reset,) = resets
+        amount = _numbers(reset.amount)
+        if reset.kind.data != "subtract":
+            to = f"{float(np.ravel(amount)[0]):g}"
+            self.fail(fire, f"a spike resets it to {to}; Xylo resets by subtraction of the threshold only, compile with --reset subtract or auto")
+        elif not np.array_equal(*np.broadcast_arrays(amount, _numbers(fire.threshold))):
+            self.fail(fire, "a spike subtracts something else than the threshold (v_reset is not 0); Xylo subtracts the threshold")
+        return reset
+
+    def peel(self, value: SSAValue) -> tuple[Array, Operation | None]:
+        """Take constants off a value: their sum, and the op below."""
+        total = np.zeros(())
+        while isinstance(value.owner, snn.AddOp):
+            total = total + _numbers(value.owner.constant)
+            value = value.owner.input
+        return total, value.owner if isinstance(value.owner, Operation) else None
+
+    def collect(self, into: _Population, value: SSAValue, factor: Array) -> None:
+        """Gather the weighted sources and constants that make up an input."""
+        owner = value.owner
+        if isinstance(owner, snn.SumOp):
+            for item in owner.inputs:
+                self.collect(into, item, factor)
+        elif isinstance(owner, snn.AddOp):
+            into.constant = into.constant + factor * _numbers(owner.constant)
+            self.collect(into, owner.input, factor)
+        elif isinstance(owner, snn.LinearOp):
+            self.connect(into, owner.input, _numbers(owner.weight), owner)
+        elif value in self.spikes or isinstance(value, BlockArgument):
+            self.connect(into, value, np.eye(into.size), into.fire)
+        elif isinstance(owner, snn.SnnOp):
+            self.fail(owner, f"{owner.name} before {into.fire.label}: Xylo has one matrix of weights between two layers and nothing else")
+
+    def connect(self, into: _Population, source: SSAValue, weights: Array, op: snn.SnnOp) -> None:
+        """An edge from an input, from spikes of this step, or from spikes of the last."""
+        if isinstance(source, BlockArgument) and source in self.inputs:
+            into.edges.append(_Edge(self.inputs[source], weights))
+        elif source in self.spikes:
+            into.edges.append(_Edge(self.spikes[source], weights))
+        elif isinstance(source, BlockArgument) and self.nexts.get(source) in self.spikes:
+            into.edges.append(_Edge(self.spikes[self.nexts[source]], weights, late=True))
+        else:
+            self.fail(op, "its input is neither the network's input nor spikes of a layer; Xylo's weights take spikes only (cycles must be cut at the neurons, rec_cut=neuron)")
+
+    # -- the whole
+
+    def assign(self, populations: list[_Population]) -> tuple[list[_Population], dict[str, _Population]]:
+        """Which layers are readout (they leave the network and feed nothing), which hidden; and what is missing."""
+        by_name = {p.name: p for p in populations}
+        feeding = {edge.source for p in populations for edge in p.edges}
+        readout = dict[str, _Population]()
+        for name, value in zip(self.network.outputs, self.network.output_values, strict=True):
+            layer = self.spikes.get(value)
+            if layer is None:
+                owner = value.owner if isinstance(value.owner, snn.SnnOp) else None
+                self.fail(owner, f"the output {quote(name.data)} is not the spikes of a layer; Xylo's readout gives spikes")
+            elif layer in feeding:
+                self.fail(by_name[layer].fire if layer in by_name else None, f"it leaves through {quote(name.data)} and feeds neurons too; a readout neuron of Xylo feeds none, add a layer that copies it")
+            elif layer in by_name:
+                if by_name[layer] in readout.values():
+                    self.fail(by_name[layer].fire, "it leaves through two outputs; give it one")
+                readout[name.data] = by_name[layer]
+        hidden = [p for p in populations if p not in readout.values()]
+        for layer in readout.values():
+            for edge in layer.edges:
+                if edge.source in self.inputs.values():
+                    self.fail(layer.fire, f"it is a readout layer fed by the input {quote(edge.source)}; Xylo's readout reads hidden neurons only, put a layer in between")
+        if not hidden and not self.faults:
+            self.faults.append("the network has no hidden layer; Xylo's readout reads hidden neurons only")
+        if not readout and not self.faults:
+            self.faults.append("the network has no readout layer; Xylo needs one")
+        for name, argument in zip(self.network.inputs, self.network.input_args, strict=True):
+            if len(snn.tensor_of(argument).get_shape()) != 1:
+                self.faults.append(f"input {quote(name.data)} has the shape {snn.tensor_of(argument)}; Xylo takes a vector of channels")
+        return hidden, readout
+
+    def report(self, hidden: list[_Population], readout: dict[str, _Population]) -> None:
+        """Attach what the chip does differently from the step that it stands for."""
+        late = _latencies([*hidden, *readout.values()])
+        deepest = max(late[p.name] for p in readout.values())
+        if deepest:
+            statement = f"the readout answers {deepest} step{'s' if deepest > 1 else ''} later than the network: spikes take a step from one layer of neurons to the next"
+            assume(self.module, "note", "latency", statement)
+        for p in [*hidden, *readout.values()]:
+            for edge in p.edges:
+                arrival = 0 if edge.source in self.inputs.values() else late[edge.source] + 1
+                skew = arrival - late[p.name] - (1 if edge.late else 0)
+                if skew:
+                    way = "later" if skew > 0 else "earlier"
+                    statement = f"{quote(edge.source)} -> {quote(p.name)} arrives {abs(skew)} step(s) {way} than in the network, relative to the other edges: the chip has no delays"
+                    assume(self.module, "choice", "latency", statement)
+        names = ", ".join(quote(p.name) for p in hidden[:5])
+        assume(self.module, "note", "spikes", f"a hidden neuron of {names} fires several times in a step where v reaches twice its threshold, up to 31")
+        assume(self.module, "note", "comparison", "a neuron of the chip fires where v >= threshold")
+        for p in [*hidden, *readout.values()]:
+            if np.any(p.constant):
+                statement = f"the constant input of {quote(p.name)} enters as the bias that its steady current gives; the first steps after start differ"
+                assume(self.module, "note", "bias", statement)
+
+    def build(self, hidden: list[_Population], readout: list[_Population]) -> xylo.NetworkOp:
+        channels = {
+            name.data: snn.tensor_of(arg).get_shape()[0]
+            for name, arg in zip(self.network.inputs, self.network.input_args, strict=True)
+        }
+        at_input, at_hidden, at_readout = _places(channels), _places(_sizes(hidden)), _places(_sizes(readout))
+        n, m = sum(_sizes(hidden).values()), sum(_sizes(readout).values())
+        weights_in = np.zeros((sum(channels.values()), n, 1))
+        weights_rec = np.zeros((n, n, 1))
+        weights_out = np.zeros((n, m))
+        for p in (*hidden, *readout):
+            for edge in p.edges:
+                block = (edge.weights * np.broadcast_to(p.gain, p.size)[:, None]).T
+                if p.name in at_readout:
+                    weights_out[at_hidden[edge.source], at_readout[p.name]] += block
+                elif edge.source in at_input:
+                    weights_in[at_input[edge.source], at_hidden[p.name], 0] += block
+                else:
+                    weights_rec[at_hidden[edge.source], at_hidden[p.name], 0] += block
+        outputs = [name.data for name in self.network.outputs]
+        body = Block(
+            [
+                xylo.InputOp(channels, dense(weights_in)),
+                xylo.HiddenOp(
+                    _sizes(hidden),
+                    dense(weights_rec),
+                    _joined(p.dash_mem() for p in hidden),
+                    dense(np.concatenate([p.dash_syn() for p in hidden])[:, None]),
+                    _joined(np.broadcast_to(p.threshold, p.size) for p in hidden),
+                    _joined(p.bias() for p in hidden),
+                ),
+                xylo.ReadoutOp(
+                    _sizes(readout),
+                    outputs,
+                    dense(weights_out),
+                    _joined(p.dash_mem() for p in readout),
+                    _joined(p.dash_syn() for p in readout),
+                    _joined(np.broadcast_to(p.threshold, p.size) for p in readout),
+                    _joined(p.bias() for p in readout),
+                ),
+            ]
+        )
+        return xylo.NetworkOp(self.network.sym_name.data, self.chip, Region(body))
+
+
+def _sizes(populations: list[_Population]) -> dict[str, int]:
+    return {p.name: p.size for p in populations}
+
+
+def _places(sizes: dict[str, int]) -> dict[str, slice]:
+    places = dict[str, slice]()
+    at = 0
+    for name, size in sizes.items():
+        places[name] = slice(at, at + size)
+        at += size
+    return places
+
+
+def _joined(parts: Iterable[Array]) -> Dense:
+    return dense(np.concatenate(list(parts)))
+
+
+def _latencies(populations: list[_Population]) -> dict[str, int]:
+    """Steps by which each layer's spikes come late on the chip: one per layer of neurons before it.
+
+    Populations stand in the order of the step, so a forward edge leads from an earlier one.
+    """
+    late = dict[str, int]()
+    for p in populations:
+        forward = [late[edge.source] + 1 for edge in p.edges if not edge.late and edge.source in late]
+        late[p.name] = max(forward, default=0)
+    return late
