@@ -1,0 +1,5 @@
+"""`python -m nirc`"""
+
+from nirc.cli import main
+
+main()

@@ -1,0 +1,311 @@
+"""The command line: `nirc` (compile), `nirc run`, `nirc check`. Everything heavy is imported by the commands themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nirc import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.passes import ModulePass
+
+    from nirc.driver import Program
+    from nirc.printing import Instrumentation
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TARGETS = ("xylo",)
+"""The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
+
+_CHIPS = ("v1", "audio2", "audio3", "imu")
+
+
+class _DefaultGroup(click.Group):
+    """`nirc MODEL ...` is `nirc compile MODEL ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+            args = ["compile", *args]
+        return super().parse_args(ctx, args)
+
+
+def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+_model_options = _options(
+    click.option("--dt", default="auto", metavar="SECONDS|auto", help="The time step; auto finds it in the file or says why not."),
+    click.option("--scheme", metavar="NAME[,OPTION=VALUE...]", help="How time is cut into steps (default nir-euler)."),
+    click.option("--reset", type=click.Choice(["auto", "zero", "v_reset", "subtract"]), help="What a spike does to v."),
+    click.option("--precision", type=click.Choice(["f32", "f64"]), default="f32", help="Of states, weights and coefficients."),
+    click.option("--strict", is_flag=True, help="Every assumption that changes the behaviour is an error."),
+)
+_chip_options = _options(
+    click.option("--chip", type=click.Choice(_CHIPS), help="The generation of the target's chip."),
+    click.option("--quantize", type=click.Choice(["layer", "neuron"]), help="Scales per layer or per target neuron."),
+)
+_print_options = _options(
+    click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
+    click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
+    click.option("--print-ir-before", multiple=True, metavar="PASS", help="Print the IR before this pass."),
+    click.option("--print-ir-after", multiple=True, metavar="PASS", help="Print the IR after this pass."),
+    click.option("--print-ir-after-change", is_flag=True, help="Print the IR after passes that changed it."),
+    click.option("--print-ir-tree-dir", metavar="DIR", help="Write the IR after every pass into files in DIR."),
+    click.option("--elide-weights-larger-than", type=click.IntRange(0), metavar="N", help="Print longer weights as a hash (default 16 for the flags above; printed modules are whole)."),
+    click.option("--verify-each/--no-verify-each", default=True, help="Verify the IR after every pass (on)."),
+    click.option("--timing", is_flag=True, help="Print the time that each pass took."),
+)
+
+
+@contextmanager
+def _faults(where: str | None, also: Sequence[str] = ()) -> Iterator[None]:
+    """A user's fault becomes lines on stderr and exit status 1, with the faults that are known already."""
+    from xdsl.utils.exceptions import DiagnosticException
+
+    try:
+        yield
+        lines = list[str]()
+    except DiagnosticException as error:
+        prefix = f"{where}: " if where else ""
+        lines = [prefix + line for line in str(error).splitlines()]
+    if lines or also:
+        for line in [*lines, *also]:
+            click.echo(line, err=True)
+        raise SystemExit(1)
+
+
+def _instrumentation(flags: dict[str, Any]) -> Instrumentation:
+    from nirc.printing import DEFAULT_LIMIT, Instrumentation
+
+    limit = flags["elide_weights_larger_than"]
+    return Instrumentation(
+        before_all=flags["print_ir_before_all"],
+        after_all=flags["print_ir_after_all"],
+        before=flags["print_ir_before"],
+        after=flags["print_ir_after"],
+        after_change=flags["print_ir_after_change"],
+        tree_dir=flags["print_ir_tree_dir"],
+        limit=DEFAULT_LIMIT if limit is None else limit,
+        verify=flags["verify_each"],
+        timing=flags["timing"],
+    )
+
+
+def _unknown_passes(flags: dict[str, Any]) -> list[str]:
+    from nirc.passes import PASSES
+
+    named = [*flags["print_ir_before"], *flags["print_ir_after"]]
+    return [f"unknown pass '{name}'; --list-passes shows them" for name in named if name not in PASSES]
+
+
+def _pipeline(text: str | None) -> tuple[ModulePass, ...] | None:
+    """The passes of --pass-pipeline, nirc's and xDSL's."""
+    if text is None:
+        return None
+    from xdsl.passes import PassPipeline
+    from xdsl.transforms import get_all_passes
+    from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException
+
+    from nirc.passes import PASSES
+
+    try:
+        return PassPipeline.parse_spec({**get_all_passes(), **PASSES}, text).passes
+    except (ArgSpecParseError, ValueError) as error:
+        raise DiagnosticException(f"--pass-pipeline: {str(error).strip()}") from None
+
+
+def _say_assumptions(module: ModuleOp) -> None:
+    from nirc.dialects.nir import assumptions
+
+    found = assumptions(module)
+    if found:
+        click.echo("assumptions:", err=True)
+        for item in found:
+            given = " (as told)" if item.kind.data == "given" else ""
+            click.echo(f"  {item}{given}", err=True)
+
+
+def _write(path: str, text: str) -> None:
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        from nirc.rasters import write_whole
+
+        write_whole(path, text.encode())
+
+
+@click.group(cls=_DefaultGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="nirc")
+def cli() -> None:
+    """Compile spiking networks in NIR to neuromorphic chips.
+
+    \b
+    nirc MODEL --target xylo -o cfg.json     compile (the bare form is `nirc compile`)
+    nirc run MODEL --input x.npz -o y.npz    execute, or as a chip with --target
+    nirc check MODEL [--target xylo]         what is wrong with the file; does it fit
+    """
+
+
+@cli.command("compile")
+@click.argument("model", required=False)
+@click.option("-o", "--output", default="-", metavar="OUT", help="Where to write; - is stdout (default).")
+@click.option("--target", type=click.Choice(_TARGETS), help="What to compile for.")
+@click.option("--emit", metavar="nir|snn|CHIP", help="Print the IR of this level instead of the target's format.")
+@_model_options
+@_chip_options
+@click.option("--template", metavar="FILE", help="samna's own JSON, whose other fields are kept.")
+@click.option("--pass-pipeline", metavar="TEXT", help="Run these passes instead of the target's, print the IR.")
+@_print_options
+@click.option("--list-passes", is_flag=True, help="Print the passes and their options.")
+@click.option("--list-targets", is_flag=True, help="Print the targets.")
+def compile_command(model: str | None, output: str, target: str | None, emit: str | None, **flags: Any) -> None:
+    """Compile MODEL (a .nir file, or IR that nirc printed)."""
+    if flags["list_passes"] or flags["list_targets"]:
+        _list(passes=flags["list_passes"], targets=flags["list_targets"])
+        return
+    if model is None:
+        raise click.UsageError("give a MODEL, a .nir file")
+    if target is None and emit is None and flags["pass_pipeline"] is None:
+        raise click.UsageError("give --target, --emit or --pass-pipeline")
+    from nirc import driver, rasters
+
+    watch = _instrumentation(flags)
+    early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output))
+    with _faults(model, early):
+        program = driver.load(model, watch=watch)
+        ir = emit is not None or flags["pass_pipeline"] is not None
+        program = driver.compile(
+            program,
+            target,
+            until=emit if flags["pass_pipeline"] is None else None,
+            passes=_pipeline(flags["pass_pipeline"]),
+            strict=flags["strict"],
+            watch=watch,
+            **_of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize", "template"),
+        )
+        text = program.text(flags["elide_weights_larger_than"]) if ir else program.emit()
+    with _faults(None):
+        if not early:
+            _write(output, text)
+    _say_assumptions(program.module)
+    if watch.timing:
+        click.echo(watch.report(), err=True, nl=False)
+
+
+def _of(flags: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: flags[name] for name in names}
+
+
+def _list(*, passes: bool, targets: bool) -> None:
+    if passes:
+        from xdsl.passes import get_pass_option_infos
+
+        from nirc.passes import PASSES
+
+        for name, load in PASSES.items():
+            found = load()
+            summary = (found.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"{name}\n    {summary}")
+            for option in get_pass_option_infos(found):
+                default = "" if option.default_value is None else f" (default {option.default_value})"
+                click.echo(f"    {option.name.replace('_', '-')}: {option.expected_type}{default}")
+    if targets:
+        from nirc.backends import BACKENDS
+
+        for name, load in BACKENDS.items():
+            entry = load()
+            click.echo(f"{name}\n    {entry.about}\n    chips: {', '.join(entry.chips)}")
+
+
+@cli.command("run")
+@click.argument("model")
+@click.option("--input", "raster", required=True, metavar="RASTER", help=".npz with one array per Input, or .npy; steps [x batch] x shape.")
+@click.option("-o", "--output", required=True, metavar="OUT", help=".npz, or .npy where one array comes out.")
+@click.option("--target", type=click.Choice(_TARGETS), help="Run as this chip would.")
+@click.option("--level", type=click.Choice(["snn", *_TARGETS]), help="Run the evaluator of this level of the target's pipeline.")
+@click.option("--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i.")
+@click.option("--batch-first", is_flag=True, help="Rasters are batch x steps x shape.")
+@_model_options
+@_chip_options
+def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
+    """Run MODEL, or a chip's configuration (.json), on a raster."""
+    from nirc import driver, rasters
+
+    early = rasters.check_writable(output)
+    if not output.endswith((".npz", ".npy")):
+        early.append(f"{output}: rasters are written as .npz or .npy")
+    given = None
+    with _faults(None, early):
+        given = rasters.load(raster)
+    record = tuple(f"{node}.{state}" for text in flags["record"] for node, _, states in [text.rpartition(":")] for state in states.split(","))
+    with _faults(model):
+        program = _program_to_run(driver, model, target, level, flags)
+    with _faults(raster):
+        assert given is not None
+        results = program.run(given if isinstance(given, dict) else {"": given}, record, batch_first=flags["batch_first"])
+    with _faults(None):
+        rasters.save(output, results)
+    _say_assumptions(program.module)
+    _say_dropped(program)
+
+
+def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
+    if model.endswith(".json"):
+        return driver.load_config(model, target, flags["chip"])
+    options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
+    return driver.compile(driver.load(model), target or (level if level in _TARGETS else None), until=level, strict=flags["strict"], **options)
+
+
+def _say_dropped(program: Program) -> None:
+    dropped = sum(getattr(evaluator, "dropped", 0) for evaluator in program.evaluators())
+    if dropped:
+        click.echo(f"warning: {dropped} input events beyond 15 per channel and step were dropped, as the chip does", err=True)
+
+
+@cli.command("check")
+@click.argument("model")
+@click.option("--target", multiple=True, type=click.Choice(_TARGETS), help="Also check whether it fits this target; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@_model_options
+@_chip_options
+def check_command(model: str, target: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Say what is wrong with MODEL, what nirc would assume, and whether it fits; exit status 1 if anything is wrong."""
+    from nirc import checking
+
+    with _faults(model):
+        options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
+        findings = checking.check(model, target, strict=flags["strict"], **options)
+    if as_json:
+        click.echo(json.dumps(findings, indent=2))
+    else:
+        click.echo("\n".join(checking.as_text(findings)))
+    if not findings["ok"]:
+        raise SystemExit(1)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point; nirc's own faults end in a traceback and the command that shows them."""
+    try:
+        cli(args=None if args is None else list(args), prog_name="nirc")
+    except Exception:
+        traceback.print_exc()
+        command = shlex.join(["nirc", *(sys.argv[1:] if args is None else args)])
+        click.echo(f"\nThis is a fault of nirc, not of your model. To reproduce it, in {os.getcwd()}:\n  {command}", err=True)
+        raise SystemExit(70) from None

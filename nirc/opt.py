@@ -1,0 +1,75 @@
+"""`nirc-opt`: xDSL's opt tool with nirc's dialects, passes and targets; it reads .nir files too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from io import StringIO
+from typing import IO
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.transforms import get_all_passes
+from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
+from xdsl.xdsl_opt_main import xDSLOptMain
+
+from nirc.printing import WeightPrinter
+
+
+class NircOptMain(xDSLOptMain):
+    """`nirc-opt in.mlir -p 'convert-nir-to-snn{dt=1.0e-4}'`, for lowering tests."""
+
+    def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
+        super().register_all_arguments(arg_parser)
+        arg_parser.add_argument(
+            "--elide-weights-larger-than", type=int, metavar="N", help="print longer weights as the hash of their bytes"
+        )
+
+    def register_all_dialects(self) -> None:
+        from xdsl.dialects import get_all_dialects
+
+        from nirc.dialects import DIALECTS
+
+        for name, load in {**get_all_dialects(), **DIALECTS}.items():
+            self.ctx.register_dialect(name, load)
+
+    def register_all_passes(self) -> None:
+        from nirc.passes import PASSES
+
+        for name, load in {**get_all_passes(), **PASSES}.items():
+            self.register_pass(name, load)
+
+    def register_all_targets(self) -> None:
+        from xdsl.targets import get_all_targets
+
+        from nirc.universe import NIRC_UNIVERSE
+
+        self.available_targets.update(get_all_targets())
+        self.available_targets.update(NIRC_UNIVERSE.all_targets)
+
+    def register_all_frontends(self) -> None:
+        super().register_all_frontends()
+
+        def read_nir(file: IO[bytes]) -> ModuleOp:
+            from nirc.driver import read
+
+            return read(file.name)
+
+        self.available_frontends["nir"] = read_nir
+
+    def output_resulting_program(self, prog: ModuleOp) -> str:
+        limit = self.args.elide_weights_larger_than
+        if self.args.target != "mlir" or limit is None:
+            return super().output_resulting_program(prog)
+        output = StringIO()
+        WeightPrinter(output, limit).print_op(prog)
+        return output.getvalue() + "\n"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point; faults of the IR or the options are lines on stderr and exit status 1."""
+    try:
+        NircOptMain("nirc's opt tool: run passes over IR", args).run()
+    except (ArgSpecParseError, DiagnosticException, ParseError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,108 @@
+"""Printed IR: weights beyond a size are elided to a hash; the flags that print IR around passes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import IO, cast
+
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
+from xdsl.ir import Attribute
+from xdsl.passes import ModulePass
+from xdsl.printer import Printer
+
+from nirc.dialects.dense import Dense
+
+_HEX_ABOVE = 100
+"""xDSL prints longer lists as bytes in hexadecimal; doing that here spares it the search for a splat."""
+
+DEFAULT_LIMIT = 16
+"""Values that the print flags show in full unless --elide-weights-larger-than says otherwise."""
+
+
+class WeightPrinter(Printer):
+    """xDSL's printer; a dense attribute of more than `limit` values prints as the hash of its bytes."""
+
+    def __init__(self, stream: IO[str], limit: int | None = None):
+        super().__init__(stream=stream)
+        self.limit = limit
+
+    def print_attribute(self, attribute: Attribute) -> None:
+        if isinstance(attribute, DenseIntOrFPElementsAttr):
+            attr = cast(Dense, attribute)
+            count = len(attr)
+            if self.limit is not None and count > self.limit:
+                digest = hashlib.sha256(attr.data.data).hexdigest()[:12]
+                self.print_string(f"dense_resource<elided_{digest}> : ")
+                super().print_attribute(attr.type)
+                return
+            if count > _HEX_ABOVE:
+                self.print_string(f'dense<"0x{attr.data.data.hex().upper()}"> : ')
+                super().print_attribute(attr.type)
+                return
+        super().print_attribute(attribute)
+
+
+def ir_text(module: ModuleOp, limit: int | None = None) -> str:
+    """The module as text with a final newline; in full, so that it reads back, where limit is None."""
+    stream = StringIO()
+    WeightPrinter(stream, limit).print_op(module)
+    return stream.getvalue() + "\n"
+
+
+@dataclass
+class Instrumentation:
+    """What to do around each pass: print IR as MLIR's flags of the same names do, verify, take the time."""
+
+    before_all: bool = False
+    after_all: bool = False
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    after_change: bool = False
+    tree_dir: str | None = None
+    limit: int | None = DEFAULT_LIMIT
+    verify: bool = True
+    timing: bool = False
+    stream: IO[str] = field(default_factory=lambda: sys.stderr)
+    times: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    _last: str = ""
+
+    def start(self, step: ModulePass, module: ModuleOp) -> None:
+        """Called before a pass."""
+        if self.before_all or step.name in self.before:
+            self._dump("Before", step, module)
+        if self.after_change:
+            self._last = ir_text(module, self.limit)
+        self._started = time.perf_counter()
+
+    def end(self, step: ModulePass, module: ModuleOp) -> None:
+        """Called after a pass."""
+        self.times.append((step.name, time.perf_counter() - self._started))
+        if self.after_all or step.name in self.after:
+            self._dump("After", step, module)
+        elif self.after_change and ir_text(module, self.limit) != self._last:
+            self._dump("After", step, module)
+        if self.tree_dir is not None:
+            os.makedirs(self.tree_dir, exist_ok=True)
+            path = os.path.join(self.tree_dir, f"{len(self.times) - 1}_{step.name}.mlir")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(ir_text(module, self.limit))
+
+    def _dump(self, when: str, step: ModulePass, module: ModuleOp) -> None:
+        self.stream.write(f"// -----// IR Dump {when} {step.name} //----- //\n{ir_text(module, self.limit)}\n")
+
+    def took(self, what: str, seconds: float) -> None:
+        """Time spent outside the passes."""
+        self.times.append((what, seconds))
+
+    def report(self) -> str:
+        """The table of --timing."""
+        total = sum(seconds for _, seconds in self.times)
+        rows = [f"  {seconds:9.4f} s ({100 * seconds / max(total, 1e-9):5.1f} %)  {name}" for name, seconds in self.times]
+        return "\n".join(["timing (wall clock)", *rows, f"  {total:9.4f} s (100.0 %)  total"]) + "\n"
+
+

@@ -1,0 +1,137 @@
+"""Rasters on disk: inputs and outputs over time, `.npz` with one array per name or a single `.npy`."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from xdsl.utils.exceptions import DiagnosticException
+
+from nirc.dialects.dense import Array
+from nirc.dialects.nir import quote
+
+
+@dataclass(frozen=True)
+class Rasters:
+    """Arrays [T, B, N...] by input name; `batched`: whether the user gave a batch axis."""
+
+    arrays: dict[str, Array]
+    batched: bool
+
+    @property
+    def batch(self) -> int:
+        """The size of the batch axis."""
+        return next(iter(self.arrays.values())).shape[1]
+
+
+def load(path: str) -> dict[str, Array] | Array:
+    """Read a `.npz` (arrays by name) or a `.npy` (one array)."""
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a .npy or .npz file"
+        raise DiagnosticException(f"{path}: cannot be read: {reason}") from error
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        return {name: content[name] for name in content.files}
+
+
+def arrange(given: Mapping[str, Array] | Array, expected: Mapping[str, tuple[int, ...]], *, batch_first: bool = False) -> Rasters:
+    """Match arrays to a network's inputs and give them a batch axis.
+
+    Shapes are [T, N...] or [T, B, N...] (with batch_first [B, T, N...]). Where there is one input and one array the name
+    is not looked at. Raises DiagnosticException with everything that does not fit.
+    """
+    if isinstance(given, Mapping):
+        arrays = {name: np.asarray(array) for name, array in given.items()}
+    else:
+        arrays = {"": np.asarray(given)}
+    if len(arrays) == 1 and len(expected) == 1:
+        arrays = {next(iter(expected)): next(iter(arrays.values()))}
+    faults = [f"no raster for the input {quote(name)}" for name in expected if name not in arrays]
+    faults += [f"there is no input {quote(name)}; inputs: {', '.join(map(quote, expected))}" for name in arrays if name not in expected]
+    found = dict[str, Array]()
+    batched = set[bool]()
+    for name, shape in expected.items():
+        if name not in arrays:
+            continue
+        array = arrays[name]
+        if array.dtype.kind not in "biuf":
+            faults.append(f"the raster of input {quote(name)} holds {array.dtype}, numbers are expected")
+        elif array.shape[1:] == shape:
+            found[name] = array[:, None]
+            batched.add(False)
+        elif array.ndim == len(shape) + 2 and array.shape[2:] == shape:
+            found[name] = array.swapaxes(0, 1) if batch_first else array
+            batched.add(True)
+        else:
+            wanted = "x".join(map(str, shape))
+            faults.append(f"the raster of input {quote(name)} has the shape {'x'.join(map(str, array.shape))}, must be steps x {wanted} or steps x batch x {wanted}")
+        if name in found and found[name].dtype.kind == "f" and not np.all(np.isfinite(found[name])):
+            faults.append(f"the raster of input {quote(name)} holds values that are not finite")
+    if not faults and (len(batched) > 1 or len({array.shape[:2] for array in found.values()}) > 1):
+        faults.append("the rasters differ in steps or batch: " + ", ".join(f"{quote(name)} {'x'.join(map(str, array.shape[:2]))}" for name, array in found.items()))
+    if faults:
+        raise DiagnosticException("\n".join(faults))
+    return Rasters(found, batched == {True})
+
+
+def outgoing(arrays: Mapping[str, Array], like: Rasters, *, batch_first: bool = False) -> dict[str, Array]:
+    """Results in the layout of the inputs."""
+    if not like.batched:
+        return {name: array[:, 0] for name, array in arrays.items()}
+    return {name: array.swapaxes(0, 1) if batch_first else array for name, array in arrays.items()}
+
+
+def save(path: str, arrays: Mapping[str, Array]) -> None:
+    """Write a `.npz` by name, or a `.npy` where there is one array; whole or not at all."""
+    content = io.BytesIO()
+    if path.endswith(".npy"):
+        if len(arrays) != 1:
+            raise DiagnosticException(f"{path}: a .npy holds one array, there are {', '.join(map(quote, arrays))}; write a .npz")
+        np.save(content, next(iter(arrays.values())), allow_pickle=False)
+    elif path.endswith(".npz"):
+        _write_npz(content, arrays)
+    else:
+        raise DiagnosticException(f"{path}: rasters are written as .npz or .npy")
+    write_whole(path, content.getvalue())
+
+
+def _write_npz(file: io.BytesIO, arrays: Mapping[str, Array]) -> None:
+    """Like numpy's savez, without the time of day in it."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.save(member, array, allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Write a file whole or not at all: beside it first, then renamed."""
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        try:
+            beside.write_bytes(content)
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiagnosticException(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_writable(path: str) -> list[str]:
+    """What would keep a file from being written, before any work is done for it."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return [f"{path}: cannot be written: the folder {folder} does not exist"]
+    if os.path.isdir(path):
+        return [f"{path}: cannot be written: it is a folder"]
+    return []

@@ -1,0 +1,18 @@
+"""What nirc adds to xDSL's tools: through the entry point `xdsl.universe`, plain `xdsl-opt` knows all of it."""
+
+from __future__ import annotations
+
+from xdsl.universe import Universe
+from xdsl.utils.target import Target
+
+from nirc.dialects import DIALECTS
+from nirc.passes import PASSES
+
+
+def _xylo() -> type[Target]:
+    from nirc.backends.xylo.emit import XyloTarget
+
+    return XyloTarget
+
+
+NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets={"xylo": _xylo})

@@ -1,0 +1,322 @@
+"""The Xylo evaluator against SynSense's simulator (xylosim 0.1.3): every state of every step is equal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.utils.exceptions import DiagnosticException
+
+from nirc.backends.xylo.read_config import network_of_specification, read_config
+from nirc.dialects import xylo
+from nirc.dialects.dense import Array
+from nirc.interpreters.xylo import XyloEvaluator
+
+RUNNER = Path(__file__).with_name("xylosim_runner.py")
+HIDDEN = {"Vmem": "v", "Isyn": "i", "Isyn2": "i2", "Spikes": "spikes"}
+READOUT = {"Vmem_out": "v", "Isyn_out": "i"}
+CASES = (
+    "bias",
+    "braille_subtract",
+    "deep3",
+    "ff_pow2",
+    "lif_rockpool_relay",
+    "rec_hetero",
+    "relay_exact",
+    "saturation",
+    "two_synapse",
+)
+LOW, HIGH = -32768, 32767
+
+Spec = dict[str, Any]
+Layers = dict[str, Any]
+
+# One input, one hidden, one readout neuron. The numbers of the tests that use it were printed by xylosim.
+TINY: Spec = {
+    "weights_in": [[10]],
+    "weights_rec": [[0]],
+    "weights_out": [[5]],
+    "dash_mem": [2],
+    "dash_syn": [2],
+    "threshold": [20],
+    "bias": [0],
+    "dash_mem_out": [2],
+    "dash_syn_out": [1],
+    "threshold_out": [3],
+    "bias_out": [0],
+    "weight_shift_in": 0,
+    "weight_shift_rec": 0,
+    "weight_shift_out": 0,
+    "aliases": [[]],
+}
+
+
+def network(module: ModuleOp) -> xylo.NetworkOp:
+    module.verify()
+    op = module.body.block.first_op
+    assert isinstance(op, xylo.NetworkOp)
+    return op
+
+
+def network_of(spec: Spec, chip: str = "audio2", layers: Layers | None = None) -> xylo.NetworkOp:
+    return network(network_of_specification(spec, chip, layers))
+
+
+def recording(op: xylo.NetworkOp, batch: int = 1) -> XyloEvaluator:
+    """An evaluator that records all states."""
+    keys = [f"{name}.{state}" for name in op.hidden.sizes() for state in HIDDEN.values()]
+    keys += [f"{name}.{state}" for name in op.readout.sizes() for state in READOUT.values()]
+    two = op.synapses == 2
+    return XyloEvaluator(op, batch, tuple(key for key in keys if two or not key.endswith(".i2")))
+
+
+def evolve(evaluator: XyloEvaluator, raster: Array) -> dict[str, Array]:
+    """Run a raster [T, B, channels]; the states under the simulator's names, [T, B, neurons]."""
+    op, at = evaluator.network, 0
+    parts = dict[str, Array]()
+    for name, size in op.input.sizes().items():
+        parts[name] = raster[:, :, at : at + size]
+        at += size
+    got = evaluator.run(parts)
+    names = {name: state for name, state in HIDDEN.items() if f"{next(iter(op.hidden.sizes()))}.{state}" in got}
+    states = {n: np.concatenate([got[f"{layer}.{s}"] for layer in op.hidden.sizes()], axis=2) for n, s in names.items()}
+    for name, state in READOUT.items():
+        states[name] = np.concatenate([got[f"{layer}.{state}"] for layer in op.readout.sizes()], axis=2)
+    states["out"] = np.concatenate([got[output.data] for output in op.readout.outputs], axis=2)
+    return states
+
+
+def differences(got: Mapping[str, Array], expected: Mapping[str, Array]) -> list[str]:
+    """Where two runs differ, first place of each state; a second synapse that the network lacks stays at 0."""
+    faults = list[str]()
+    for name, want in expected.items():
+        have = got.get(name, np.zeros_like(want) if name == "Isyn2" else None)
+        if have is None or have.shape != want.shape:
+            faults.append(f"{name}: shape {None if have is None else have.shape}, not {want.shape}")
+        elif np.any(bad := have != want):
+            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            faults.append(f"{name} at {place}: {have[place]}, not {want[place]}, and at {bad.sum() - 1} more")
+    return faults
+
+
+@pytest.fixture(scope="session")
+def simulate(oracle: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[Spec]], Any]:
+    """Networks with their calls to the states of each call, by one child process with the vendor's simulator."""
+
+    def run(items: list[Spec]) -> list[list[dict[str, Array]]]:
+        python, folder = oracle("xylosim"), tmp_path_factory.mktemp("xylosim")
+        (folder / "networks.json").write_text(json.dumps(items))
+        subprocess.run([python, RUNNER, "networks.json", "states.npz"], cwd=folder, check=True)
+        with np.load(folder / "states.npz") as archive:
+            states: list[list[dict[str, Array]]] = [[{} for _ in item["calls"]] for item in items]
+            for key in archive.files:
+                index, call, name = key.split(".")
+                states[int(index)][int(call)][name] = archive[key]
+        return states
+
+    return run
+
+
+def calls(*rasters: Array, reset: tuple[int, ...] = ()) -> list[dict[str, Any]]:
+    return [{"reset": number in reset, "raster": raster.tolist()} for number, raster in enumerate(rasters)]
+
+
+# Cases made with rockpool 3.1.0 and xylosim 0.1.3
+
+
+@pytest.mark.parametrize("form", ["spec.json", "cfg.xyloCore2.json"])
+@pytest.mark.parametrize("case", CASES)
+def test_shared_cases(case: str, form: str, shared: Path) -> None:
+    folder = shared / "cases" / "xylo" / case
+    raster: Array = np.load(folder / "input.npy")
+    with np.load(folder / "trace.npz") as archive:
+        expected: dict[str, Array] = {name: archive[name] for name in archive.files}
+    expected["out"] = np.load(folder / "out_spikes.npy")
+    assert {*HIDDEN, *READOUT} <= expected.keys()
+    assert len(raster) == len(expected["out"]) > 0
+
+    got = evolve(recording(network(read_config((folder / form).read_text()))), raster[:, None])
+
+    assert differences({name: states[:, 0] for name, states in got.items()}, expected) == []
+
+
+# Random networks
+
+NETWORKS = 500
+
+
+def pick(rng: np.random.Generator, low: int, high: int, size: tuple[int, ...] | int) -> Array:
+    """Whole numbers low..high, both included."""
+    return rng.integers(low, high, size, endpoint=True)
+
+
+def logarithmic(rng: np.random.Generator, low: float, high: float, size: int) -> Array:
+    """Whole numbers, each order of magnitude alike."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), size)).astype(np.int64)
+
+
+def some(rng: np.random.Generator, share: float, values: Array | int, others: Array) -> Array:
+    """`others`, of which a share is replaced by `values`."""
+    return np.where(rng.random(others.shape) < share, values, others)
+
+
+def dashes(rng: np.random.Generator, size: int, heavy: bool) -> Array:
+    """Mostly short time constants, and some at both ends of the range; long ones where currents shall pile up."""
+    usual = pick(rng, 8, 15, size) if heavy else pick(rng, 1, 6, size)
+    return some(rng, 0.08, 0, some(rng, 0.08, 15, some(rng, 0.1, pick(rng, 0, 15, size), usual)))
+
+
+def random_aliases(rng: np.random.Generator, size: int) -> list[list[int]]:
+    """Each target once and no neuron its own, as on the chip; chains go up and down."""
+    targets = rng.permutation(size)
+    share = rng.choice([0.1, 0.5, 1.0])
+    return [[int(t)] if t != source and rng.random() < share else [] for source, t in enumerate(targets)]
+
+
+def random_weights(rng: np.random.Generator, shape: tuple[int, ...], low: int, high: int, density: float) -> Array:
+    return np.where(rng.random(shape) < density, pick(rng, low, high, shape), 0)
+
+
+def random_network(rng: np.random.Generator, core: int = 2) -> tuple[Spec, Array]:
+    """A network and a raster [T, channels]. `heavy` ones saturate, the rest stays mostly in the range."""
+    inputs, hidden, readout = int(pick(rng, 1, 16, 1)[0]), int(pick(rng, 1, 60, 1)[0]), int(pick(rng, 1, 8, 1)[0])
+    synapses = 2 if rng.random() < 0.45 else 1
+    heavy, recurrent, biased = rng.random() < 0.35, rng.random() < 0.7, core == 2 and rng.random() < 0.5
+    aliased, shifted, partial = hidden > 1 and rng.random() < 0.4, heavy or rng.random() < 0.4, rng.random() < 0.25
+    reached, read = (int(n) for n in (pick(rng, (hidden + 1) // 2, hidden, 2) if partial else (hidden, hidden)))
+    low = int(rng.choice([-128, -64, -20]))
+    density = float(rng.choice([0.3, 0.7, 1.0]))
+    shifts = pick(rng, 2, 7, 3) if heavy else pick(rng, 0, 3, 3) if shifted else np.zeros(3, np.int64)
+    threshold = logarithmic(rng, 30, 30_000 if heavy else 1_000, hidden)
+    threshold = some(rng, 0.03, 0, some(rng, 0.03, 1, some(rng, 0.03, HIGH, threshold)))
+    threshold_out = some(rng, 0.05, 0, some(rng, 0.05, HIGH, logarithmic(rng, 5, 2_000, readout)))
+    bias, bias_out = pick(rng, -128, 127, hidden), pick(rng, -128, 127, readout)
+    if heavy:   # the simulator takes 16 bits
+        bias, bias_out = some(rng, 0.2, pick(rng, LOW, HIGH, hidden), bias), some(rng, 0.2, pick(rng, LOW, HIGH, readout), bias_out)
+    if core == 1:
+        threshold_out[:] = threshold_out.min()
+    spec: Spec = {
+        "weights_in": random_weights(rng, (inputs, reached, synapses), low, 127, density),
+        "weights_rec": random_weights(rng, (hidden, hidden, synapses), -60, 50, density * 0.5 * recurrent),
+        "weights_out": random_weights(rng, (read, readout), low, 127, max(density, 0.7)),
+        "dash_mem": dashes(rng, hidden, heavy and rng.random() < 0.5),
+        "dash_syn": dashes(rng, hidden, heavy),
+        "dash_syn_2": dashes(rng, hidden, heavy),
+        "threshold": threshold,
+        "bias": bias * biased,
+        "dash_mem_out": dashes(rng, readout, False),
+        "dash_syn_out": some(rng, 0.95, np.maximum(1, d := dashes(rng, readout, heavy)), d),
+        "threshold_out": threshold_out,
+        "bias_out": bias_out * biased,
+        "weight_shift_in": shifts[0],
+        "weight_shift_rec": shifts[1],
+        "weight_shift_out": shifts[2],
+    }
+    spec = {name: values.tolist() for name, values in spec.items()}
+    spec["aliases"] = random_aliases(rng, hidden) if aliased else [[] for _ in range(hidden)]
+    steps = int(pick(rng, 60, 100, 1)[0])
+    rate, most = rng.choice([0.2, 0.6, 1.0]), int(rng.choice([1, 4, 15, 40]))
+    raster = pick(rng, 1, most, (steps, inputs)) * (rng.random((steps, inputs)) < rate)
+    raster[int(steps * 0.8) :] *= rng.random() < 0.5   # half of them end in silence
+    return spec, raster
+
+
+def halves(name: str, size: int) -> dict[str, int]:
+    return {name: size} if size < 2 else {f"{name} 0": size // 2, f"{name}.1": size - size // 2}
+
+
+def layers_of(spec: Spec, split: bool) -> Layers | None:
+    """Each population as two layers of the user's network, or as one."""
+    if not split:
+        return None
+    sizes = {"input": len(spec["weights_in"]), "hidden": len(spec["weights_rec"]), "readout": len(spec["threshold_out"])}
+    parts: Layers = {part: halves(part, size) for part, size in sizes.items()}
+    return {**parts, "outputs": [f"output {n}" for n in range(len(parts["readout"]))]}
+
+
+def features(spec: Spec, raster: Array, states: Mapping[str, Array]) -> set[str]:
+    """What really occurs in a run of the simulator."""
+    rec, win = np.array(spec["weights_rec"]), np.array(spec["weights_in"])
+    spikes, aliases = states["Spikes"].astype(np.int64), spec["aliases"]
+    fired = spikes.any(axis=0)
+    delivered = np.minimum(raster, 15)
+    before = np.concatenate([np.zeros_like(spikes[:1]), spikes[:-1]])
+    hidden, readout = len(rec), len(spec["threshold_out"])
+    active = [t >= 0 and bool(fired[i]) for i, t in enumerate(alias_of(aliases))]
+    found = {
+        "hidden spikes": fired.any(),
+        "readout spikes": states["out"].any(),
+        "recurrence": np.any(before.any(axis=0) & rec.any(axis=(1, 2))),
+        "second synapse": states["Isyn2"].any(),
+        "alias": any(active),
+        "alias to a higher index": any(on and alias_of(aliases)[i] > i for i, on in enumerate(active)),
+        "alias to a lower index": any(on and alias_of(aliases)[i] < i for i, on in enumerate(active)),
+        "alias handed on": any(on and active[alias_of(aliases)[i]] and alias_of(aliases)[i] > i for i, on in enumerate(active)),
+        "bias": any(spec["bias"]) or any(spec["bias_out"]),
+        "negative bias": min(spec["bias"] + spec["bias_out"]) < 0,
+        "shift": spec["weight_shift_in"] > 0 and win.any() and delivered.any()
+        or spec["weight_shift_rec"] > 0 and np.any(before.any(axis=0) & rec.any(axis=(1, 2)))
+        or spec["weight_shift_out"] > 0 and states["Isyn_out"].any(),
+        "events dropped": np.any(raster > 15),
+        "several spikes in a step": np.any(spikes > 1),
+        "31 spikes in a step": np.any(spikes == 31),
+        "dash 0": 0 in spec["dash_mem"] + spec["dash_mem_out"] + spec["dash_syn"],
+        "dash 15": 15 in spec["dash_mem"] + spec["dash_mem_out"] + spec["dash_syn"],
+        "threshold 0": 0 in spec["threshold"] + spec["threshold_out"],
+        "inputs or readout reach a part": len(spec["weights_out"]) < hidden or win.shape[1] < hidden,
+        "membrane saturates": any(np.any((states[name] == LOW) | (states[name] == HIGH)) for name in ("Vmem", "Vmem_out")),
+    }
+    # A current is recorded after its decay, never at 32767. Its sum, exact up to where it first leaves int16, tells.
+    weights_in = np.zeros((len(win), hidden, win.shape[2]), np.int64)
+    weights_in[:, : win.shape[1]] = win << spec["weight_shift_in"]
+    wide = np.concatenate([weights_in, rec << spec["weight_shift_rec"]])
+    out = np.zeros((hidden, readout), np.int64)
+    out[hidden - len(spec["weights_out"]) :] = np.array(spec["weights_out"]) << spec["weight_shift_out"]
+    sources = np.concatenate([delivered, before], axis=1)
+    sums = [current_sums(states[name], sources, wide[:, :, k]) for k, name in enumerate(("Isyn", "Isyn2")[: wide.shape[2]])]
+    sums.append(current_sums(states["Isyn_out"], before, out))
+    found["current saturates"] = any(np.any(left) for left, _ in sums)
+    found["current saturates between sources of opposite sign"] = any(np.any(left & back) for left, back in sums)
+    found["saturation"] = found["membrane saturates"] or found["current saturates"]
+    return {name for name, occurs in found.items() if occurs}
+
+
+def alias_of(aliases: list[list[int]]) -> list[int]:
+    return [targets[0] if targets else -1 for targets in aliases]
+
+
+def current_sums(recorded: Array, sources: Array, weights: Array) -> tuple[Array, Array]:
+    """Per step and neuron: whether the sum of a current leaves int16 at any source, and whether it ends inside."""
+    start = np.concatenate([np.zeros_like(recorded[:1]), recorded[:-1]]).astype(np.int64)
+    sums = start[:, None] + np.cumsum(sources[:, :, None] * weights, axis=1)
+    outside = (sums < LOW) | (sums > HIGH)
+    return outside.any(axis=1), ~outside[:, -1]
+
+
+def test_random_networks(simulate: Callable[[list[Spec]], list[list[dict[str, Array]]]]) -> None:
+    drawn = [random_network(np.random.default_rng([20_240, seed])) for seed in range(NETWORKS)]
+    expected = simulate([{"core": 2, "spec": spec, "calls": calls(raster)} for spec, raster in drawn])
+    counts, steps, compared, faults = Counter[str](), Counter[str](), 0, list[str]()
+    for index, ((spec, raster), (states,)) in enumerate(zip(drawn, expected, strict=True)):
+        op = network_of(spec, layers=layers_of(spec, split=index % 3 == 0))
+        got = {name: values[:, 0] for name, values in evolve(recording(op), raster[:, None]).items()}
+        faults += [f"network {index}: {fault}" for fault in differences(got, states)]
+        compared += sum(states[name].size for name in got)
+        found = features(spec, raster, states)
+        found |= {"spikes in every layer"} if {"hidden spikes", "readout spikes"} <= found else set()
+        counts.update(found)
+        steps.update(dict.fromkeys(found, len(raster)))
+    table = "\n".join(f"{counts[name]:6} networks {steps[name]:7} steps  {name}" for name in sorted(counts))
+    total = sum(len(raster) for _, raster in drawn)
+    print(f"\n{NETWORKS} random networks, {total} steps, {compared} state values compared\n{table}")
+    assert faults == []
+    assert counts["spikes in every layer"] >= 0.9 * NETWORKS
+    assert {name: count for name, count in counts.items() if count < 50} == {}
+    assert counts.keys() >= {"recurrence", "second synapse", "alias", "bias", "shift", "saturation"}
