@@ -1,8 +1,8 @@
 """nirc: a compiler for spiking neural networks, from NIR to neuromorphic chips.
 
-    program = nirc.compile("model.nir", target="xylo")
-    spikes = program.run(raster)
-    program.save("cfg.json")
+program = nirc.compile("model.nir", target="xylo")
+spikes = program.run(raster)
+program.save("cfg.json")
 """
 
 from __future__ import annotations

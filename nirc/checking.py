@@ -34,7 +34,11 @@ def check(model: str, targets: tuple[str, ...], *, strict: bool = False, **optio
         lines = str(error).splitlines()
         findings["assumptions"] = [str(item) for item in nir.assumptions(program.module)]
         if graph is not None and lines[0].startswith("dt cannot be found"):
-            findings["dt"] = {"found": None, "why": lines[0], "candidates": candidates(graph, parse_scheme(options.get("scheme")))}
+            findings["dt"] = {
+                "found": None,
+                "why": lines[0],
+                "candidates": candidates(graph, parse_scheme(options.get("scheme"))),
+            }
         else:
             findings.update(ok=False, faults=lines)
     for target in targets:
@@ -61,7 +65,9 @@ def as_text(findings: dict[str, Any]) -> list[str]:
     file = findings["file"]
     lines = [f"{file}: {fault}" for fault in findings["faults"]]
     if "nodes" in findings:
-        lines.append(f"{file}: {len(findings['nodes'])} nodes, {findings['neurons']} neurons, {findings['weights']} weights")
+        lines.append(
+            f"{file}: {len(findings['nodes'])} nodes, {findings['neurons']} neurons, {findings['weights']} weights"
+        )
         for node in findings["nodes"]:
             shape = "x".join(map(str, node["shape"])) if node["shape"] else "?"
             lines.append(f"  {node['name']!r} ({node['type']}) {shape}")

@@ -1,4 +1,4 @@
-"""The command line: `nirc` (compile), `nirc run`, `nirc check`. Everything heavy is imported by the commands themselves."""
+"""The command line: `nirc` (compile), `nirc run`, `nirc check`; the commands import what is heavy themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 from nirc import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from xdsl.dialects.builtin import ModuleOp
     from xdsl.passes import ModulePass
@@ -51,10 +51,14 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 _model_options = _options(
-    click.option("--dt", default="auto", metavar="SECONDS|auto", help="The time step; auto finds it in the file or says why not."),
+    click.option(
+        "--dt", default="auto", metavar="SECONDS|auto", help="The time step; auto finds it in the file or says why not."
+    ),
     click.option("--scheme", metavar="NAME[,OPTION=VALUE...]", help="How time is cut into steps (default nir-euler)."),
     click.option("--reset", type=click.Choice(["auto", "zero", "v_reset", "subtract"]), help="What a spike does to v."),
-    click.option("--precision", type=click.Choice(["f32", "f64"]), default="f32", help="Of states, weights and coefficients."),
+    click.option(
+        "--precision", type=click.Choice(["f32", "f64"]), default="f32", help="Of states, weights and coefficients."
+    ),
     click.option("--strict", is_flag=True, help="Every assumption that changes the behaviour is an error."),
 )
 _chip_options = _options(
@@ -68,14 +72,19 @@ _print_options = _options(
     click.option("--print-ir-after", multiple=True, metavar="PASS", help="Print the IR after this pass."),
     click.option("--print-ir-after-change", is_flag=True, help="Print the IR after passes that changed it."),
     click.option("--print-ir-tree-dir", metavar="DIR", help="Write the IR after every pass into files in DIR."),
-    click.option("--elide-weights-larger-than", type=click.IntRange(0), metavar="N", help="Print longer weights as a hash (default 16 for the flags above; printed modules are whole)."),
+    click.option(
+        "--elide-weights-larger-than",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Print longer weights as a hash (default 16 for the flags above; printed modules are whole).",
+    ),
     click.option("--verify-each/--no-verify-each", default=True, help="Verify the IR after every pass (on)."),
     click.option("--timing", is_flag=True, help="Print the time that each pass took."),
 )
 
 
 @contextmanager
-def _faults(where: str | None, also: Sequence[str] = ()) -> Iterator[None]:
+def _faults(where: str | None, also: Sequence[str] = ()) -> Generator[None]:
     """A user's fault becomes lines on stderr and exit status 1, with the faults that are known already."""
     from xdsl.utils.exceptions import DiagnosticException
 
@@ -236,11 +245,21 @@ def _list(*, passes: bool, targets: bool) -> None:
 
 @cli.command("run")
 @click.argument("model")
-@click.option("--input", "raster", required=True, metavar="RASTER", help=".npz with one array per Input, or .npy; steps [x batch] x shape.")
+@click.option(
+    "--input",
+    "raster",
+    required=True,
+    metavar="RASTER",
+    help=".npz with one array per Input, or .npy; steps [x batch] x shape.",
+)
 @click.option("-o", "--output", required=True, metavar="OUT", help=".npz, or .npy where one array comes out.")
 @click.option("--target", type=click.Choice(_TARGETS), help="Run as this chip would.")
-@click.option("--level", type=click.Choice(["snn", *_TARGETS]), help="Run the evaluator of this level of the target's pipeline.")
-@click.option("--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i.")
+@click.option(
+    "--level", type=click.Choice(["snn", *_TARGETS]), help="Run the evaluator of this level of the target's pipeline."
+)
+@click.option(
+    "--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i."
+)
 @click.option("--batch-first", is_flag=True, help="Rasters are batch x steps x shape.")
 @_model_options
 @_chip_options
@@ -254,12 +273,19 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     given = None
     with _faults(None, early):
         given = rasters.load(raster)
-    record = tuple(f"{node}.{state}" for text in flags["record"] for node, _, states in [text.rpartition(":")] for state in states.split(","))
+    record = tuple(
+        f"{node}.{state}"
+        for text in flags["record"]
+        for node, _, states in [text.rpartition(":")]
+        for state in states.split(",")
+    )
     with _faults(model):
         program = _program_to_run(driver, model, target, level, flags)
     with _faults(raster):
         assert given is not None
-        results = program.run(given if isinstance(given, dict) else {"": given}, record, batch_first=flags["batch_first"])
+        results = program.run(
+            given if isinstance(given, dict) else {"": given}, record, batch_first=flags["batch_first"]
+        )
     with _faults(None):
         rasters.save(output, results)
     _say_assumptions(program.module)
@@ -270,18 +296,31 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
     if model.endswith(".json"):
         return driver.load_config(model, target, flags["chip"])
     options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
-    return driver.compile(driver.load(model), target or (level if level in _TARGETS else None), until=level, strict=flags["strict"], **options)
+    return driver.compile(
+        driver.load(model),
+        target or (level if level in _TARGETS else None),
+        until=level,
+        strict=flags["strict"],
+        **options,
+    )
 
 
 def _say_dropped(program: Program) -> None:
     dropped = sum(getattr(evaluator, "dropped", 0) for evaluator in program.evaluators())
     if dropped:
-        click.echo(f"warning: {dropped} input events beyond 15 per channel and step were dropped, as the chip does", err=True)
+        click.echo(
+            f"warning: {dropped} input events beyond 15 per channel and step were dropped, as the chip does", err=True
+        )
 
 
 @cli.command("check")
 @click.argument("model")
-@click.option("--target", multiple=True, type=click.Choice(_TARGETS), help="Also check whether it fits this target; may be repeated.")
+@click.option(
+    "--target",
+    multiple=True,
+    type=click.Choice(_TARGETS),
+    help="Also check whether it fits this target; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @_model_options
 @_chip_options
@@ -307,5 +346,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception:
         traceback.print_exc()
         command = shlex.join(["nirc", *(sys.argv[1:] if args is None else args)])
-        click.echo(f"\nThis is a fault of nirc, not of your model. To reproduce it, in {os.getcwd()}:\n  {command}", err=True)
+        click.echo(
+            f"\nThis is a fault of nirc, not of your model. To reproduce it, in {os.getcwd()}:\n  {command}", err=True
+        )
         raise SystemExit(70) from None

@@ -137,7 +137,9 @@ class Program:
             levels = list(stages)
             last = until or levels[-1]
             if last not in levels:
-                raise DiagnosticException(f"the way to {self.target or 'snn'} has no level '{last}'; it has {', '.join(levels)}")
+                raise DiagnosticException(
+                    f"the way to {self.target or 'snn'} has no level '{last}'; it has {', '.join(levels)}"
+                )
             here = level_of(self.module)
             if here not in levels or levels.index(here) > levels.index(last):
                 raise DiagnosticException(f"the model is at level {here}, which does not lead to {last}")
@@ -282,7 +284,9 @@ def graph_summary(module: ModuleOp) -> dict[str, Any]:
         if isinstance(graph, nir.GraphOp):
             for node in graph.nodes():
                 shape = node.output.type.shape
-                nodes.append({"name": node.node.data, "type": node.NIR_TYPE, "shape": None if shape is None else list(shape)})
+                nodes.append(
+                    {"name": node.node.data, "type": node.NIR_TYPE, "shape": None if shape is None else list(shape)}
+                )
                 if isinstance(node, nir.NeuronOp) and shape is not None:
                     neurons += int(np.prod(shape))
                 if isinstance(node, nir.WeightOp):

@@ -8,14 +8,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import IO, cast
+from typing import IO
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass
 from xdsl.printer import Printer
 
-from nirc.dialects.dense import Dense
+from nirc.dialects.dense import as_dense
 
 _HEX_ABOVE = 100
 """xDSL prints longer lists as bytes in hexadecimal; doing that here spares it the search for a splat."""
@@ -32,8 +32,7 @@ class WeightPrinter(Printer):
         self.limit = limit
 
     def print_attribute(self, attribute: Attribute) -> None:
-        if isinstance(attribute, DenseIntOrFPElementsAttr):
-            attr = cast(Dense, attribute)
+        if (attr := as_dense(attribute)) is not None:
             count = len(attr)
             if self.limit is not None and count > self.limit:
                 digest = hashlib.sha256(attr.data.data).hexdigest()[:12]
@@ -82,9 +81,11 @@ class Instrumentation:
     def end(self, step: ModulePass, module: ModuleOp) -> None:
         """Called after a pass."""
         self.times.append((step.name, time.perf_counter() - self._started))
-        if self.after_all or step.name in self.after:
-            self._dump("After", step, module)
-        elif self.after_change and ir_text(module, self.limit) != self._last:
+        if (
+            self.after_all
+            or step.name in self.after
+            or (self.after_change and ir_text(module, self.limit) != self._last)
+        ):
             self._dump("After", step, module)
         if self.tree_dir is not None:
             os.makedirs(self.tree_dir, exist_ok=True)
@@ -102,7 +103,7 @@ class Instrumentation:
     def report(self) -> str:
         """The table of --timing."""
         total = sum(seconds for _, seconds in self.times)
-        rows = [f"  {seconds:9.4f} s ({100 * seconds / max(total, 1e-9):5.1f} %)  {name}" for name, seconds in self.times]
+        rows = [
+            f"  {seconds:9.4f} s ({100 * seconds / max(total, 1e-9):5.1f} %)  {name}" for name, seconds in self.times
+        ]
         return "\n".join(["timing (wall clock)", *rows, f"  {total:9.4f} s (100.0 %)  total"]) + "\n"
-
-

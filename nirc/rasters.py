@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from xdsl.utils.exceptions import DiagnosticException
@@ -37,16 +38,18 @@ def load(path: str) -> dict[str, Array] | Array:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a .npy or .npz file"
         raise DiagnosticException(f"{path}: cannot be read: {reason}") from error
     if isinstance(content, np.ndarray):
-        return content
+        return cast(Array, content)
     with content:
         return {name: content[name] for name in content.files}
 
 
-def arrange(given: Mapping[str, Array] | Array, expected: Mapping[str, tuple[int, ...]], *, batch_first: bool = False) -> Rasters:
+def arrange(
+    given: Mapping[str, Array] | Array, expected: Mapping[str, tuple[int, ...]], *, batch_first: bool = False
+) -> Rasters:
     """Match arrays to a network's inputs and give them a batch axis.
 
-    Shapes are [T, N...] or [T, B, N...] (with batch_first [B, T, N...]). Where there is one input and one array the name
-    is not looked at. Raises DiagnosticException with everything that does not fit.
+    Shapes are [T, N...] or [T, B, N...] (with batch_first [B, T, N...]). Where there is one input and one array the
+    name is not looked at. Raises DiagnosticException with everything that does not fit.
     """
     if isinstance(given, Mapping):
         arrays = {name: np.asarray(array) for name, array in given.items()}
@@ -55,7 +58,11 @@ def arrange(given: Mapping[str, Array] | Array, expected: Mapping[str, tuple[int
     if len(arrays) == 1 and len(expected) == 1:
         arrays = {next(iter(expected)): next(iter(arrays.values()))}
     faults = [f"no raster for the input {quote(name)}" for name in expected if name not in arrays]
-    faults += [f"there is no input {quote(name)}; inputs: {', '.join(map(quote, expected))}" for name in arrays if name not in expected]
+    faults += [
+        f"there is no input {quote(name)}; inputs: {', '.join(map(quote, expected))}"
+        for name in arrays
+        if name not in expected
+    ]
     found = dict[str, Array]()
     batched = set[bool]()
     for name, shape in expected.items():
@@ -72,11 +79,17 @@ def arrange(given: Mapping[str, Array] | Array, expected: Mapping[str, tuple[int
             batched.add(True)
         else:
             wanted = "x".join(map(str, shape))
-            faults.append(f"the raster of input {quote(name)} has the shape {'x'.join(map(str, array.shape))}, must be steps x {wanted} or steps x batch x {wanted}")
+            faults.append(
+                f"the raster of input {quote(name)} has the shape {'x'.join(map(str, array.shape))}, must "
+                f"be steps x {wanted} or steps x batch x {wanted}"
+            )
         if name in found and found[name].dtype.kind == "f" and not np.all(np.isfinite(found[name])):
             faults.append(f"the raster of input {quote(name)} holds values that are not finite")
     if not faults and (len(batched) > 1 or len({array.shape[:2] for array in found.values()}) > 1):
-        faults.append("the rasters differ in steps or batch: " + ", ".join(f"{quote(name)} {'x'.join(map(str, array.shape[:2]))}" for name, array in found.items()))
+        faults.append(
+            "the rasters differ in steps or batch: "
+            + ", ".join(f"{quote(name)} {'x'.join(map(str, array.shape[:2]))}" for name, array in found.items())
+        )
     if faults:
         raise DiagnosticException("\n".join(faults))
     return Rasters(found, batched == {True})
@@ -94,7 +107,9 @@ def save(path: str, arrays: Mapping[str, Array]) -> None:
     content = io.BytesIO()
     if path.endswith(".npy"):
         if len(arrays) != 1:
-            raise DiagnosticException(f"{path}: a .npy holds one array, there are {', '.join(map(quote, arrays))}; write a .npz")
+            raise DiagnosticException(
+                f"{path}: a .npy holds one array, there are {', '.join(map(quote, arrays))}; write a .npz"
+            )
         np.save(content, next(iter(arrays.values())), allow_pickle=False)
     elif path.endswith(".npz"):
         _write_npz(content, arrays)

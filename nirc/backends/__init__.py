@@ -1,7 +1,7 @@
 """The targets of nirc: for each its way down from `nir`, its emitter, its evaluator and its importer.
 
-A backend only strings passes together and prints; what is decided, a pass decides. The registry loads a backend when its
-target is asked for.
+A backend only strings passes together and prints; what is decided, a pass decides. The registry loads a backend when
+its target is asked for.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class Options:
 class Evaluator(Protocol):
     """Runs one level's network over rasters [T, B, N...]; states stay between calls until `reset`."""
 
-    def run(
-        self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None
-    ) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
         """Outputs by name, recorded states by key."""
         ...
 

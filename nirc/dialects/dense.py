@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ from xdsl.dialects.builtin import (
 Array: TypeAlias = NDArray[Any]
 ElementType: TypeAlias = IntegerType | Float32Type | Float64Type
 Tensor: TypeAlias = TensorType[ElementType]
-Dense: TypeAlias = DenseIntOrFPElementsAttr[ElementType]
+Dense: TypeAlias = DenseIntOrFPElementsAttr[Any]
+"""xDSL types a property's elements more widely than nirc uses them."""
 
 _DTYPES: tuple[tuple[ElementType, str], ...] = (
     (f32, "<f4"),
@@ -38,8 +39,8 @@ _DTYPES: tuple[tuple[ElementType, str], ...] = (
     (i32, "<i4"),
     (i64, "<i8"),
 )
-_DTYPE_OF = {element: np.dtype(text) for element, text in _DTYPES}
-_ELEMENT_OF = {np.dtype(text): element for element, text in _DTYPES}
+_DTYPE_OF: dict[ElementType, np.dtype[Any]] = {element: np.dtype(text) for element, text in _DTYPES}
+_ELEMENT_OF: dict[np.dtype[Any], ElementType] = {np.dtype(text): element for element, text in _DTYPES}
 
 
 def dtype_of(element: ElementType) -> np.dtype[Any]:
@@ -69,6 +70,16 @@ def array(attr: Dense) -> Array:
     return np.frombuffer(attr.data.data, dtype=dtype_of(attr.get_element_type())).reshape(attr.get_shape())
 
 
+def doubles(attr: Dense) -> Array:
+    """The numbers of a dense attribute in f64."""
+    return array(attr).astype(np.float64)
+
+
+def as_dense(attr: object) -> Dense | None:
+    """The attribute where it is a dense one."""
+    return cast(Dense, attr) if isinstance(attr, DenseIntOrFPElementsAttr) else None
+
+
 def uniform(values: Array) -> Array:
     """`values`, as one 0-d value where all entries are the same number."""
     if values.ndim and values.size and np.all(values == values.flat[0]):
@@ -93,7 +104,9 @@ def dense_faults(attr: Dense, *, finite: bool = True) -> str | None:
     if finite and values.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
-            return f"{values.flat[bad[0]]} at index {index_text(values, int(bad[0]))}{and_more(bad.size)}, must be finite"
+            return (
+                f"{values.flat[bad[0]]} at index {index_text(values, int(bad[0]))}{and_more(bad.size)}, must be finite"
+            )
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, cast
 
 import numpy as np
 from xdsl.dialects.builtin import (
@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     DictionaryAttr,
     IntAttr,
     IntegerAttr,
+    IntegerType,
     ModuleOp,
     NoneAttr,
     StringAttr,
@@ -47,7 +48,7 @@ from xdsl.printer import Printer
 from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Array, Dense, and_more, array, dense_faults, index_text, shape_text
+from nirc.dialects.dense import Array, and_more, array, as_dense, dense_faults, index_text, shape_text
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -98,7 +99,7 @@ def assumptions(module: ModuleOp) -> tuple[AssumptionAttr, ...]:
     attr = module.attributes.get(ASSUMPTIONS)
     if not isinstance(attr, ArrayAttr):
         return ()
-    return tuple(item for item in attr.data if isinstance(item, AssumptionAttr))  # pyright: ignore[reportUnknownVariableType]
+    return tuple(item for item in cast(ArrayAttr[Attribute], attr).data if isinstance(item, AssumptionAttr))
 
 
 @irdl_attr_definition
@@ -131,7 +132,7 @@ class SignalType(ParametrizedAttribute, TypeAttribute):
 
 
 class NodeOp(IRDLOperation, ABC):
-    """A node of NIR with one input and one output port. `node` is the node's own name, `metadata` what its writer added."""
+    """A node of NIR with one input and one output port; `node` is its own name, `metadata` what its writer added."""
 
     input = operand_def(SignalType)
     output = result_def(SignalType)
@@ -162,14 +163,14 @@ class NodeOp(IRDLOperation, ABC):
         """The numeric parameters by name, in the order of the definition."""
         for name in self.get_irdl_definition().properties:
             attr = self.properties.get(name)
-            if isinstance(attr, DenseIntOrFPElementsAttr):
-                yield name, array(attr)  # pyright: ignore[reportUnknownArgumentType]
+            if (constant := as_dense(attr)) is not None:
+                yield name, array(constant)
 
     def faults(self) -> Iterator[str]:
         """Every parameter that cannot mean anything, in words: `tau: 0 at index 3, must be > 0`."""
         for name in self.get_irdl_definition().properties:
             attr = self.properties.get(name)
-            if isinstance(attr, DenseIntOrFPElementsAttr) and (fault := dense_faults(attr)):  # pyright: ignore[reportUnknownArgumentType]
+            if (constant := as_dense(attr)) is not None and (fault := dense_faults(constant)):
                 yield f"{name}: {fault}"
 
     def expected_input(self) -> Shape | None:
@@ -305,18 +306,18 @@ class AffineOp(_MatrixOp):
 
 
 def _window(name: str, size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """How many places a kernel finds along one axis: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
+    """Places that a kernel finds along an axis: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
     reach = dilation * (kernel - 1) + 1
     if size + 2 * padding < reach:
         raise VerifyException(f"{name} reaches over {reach} places, but with padding there are {size + 2 * padding}")
     return (size + 2 * padding - reach) // stride + 1
 
 
-def integers(attr: DenseArrayBase[Attribute] | IntegerAttr) -> tuple[int, ...]:  # pyright: ignore[reportInvalidTypeArguments]
+def integers(attr: DenseArrayBase | IntegerAttr) -> tuple[int, ...]:
     """The numbers of an `array<i64: ...>` or of a single integer."""
     if isinstance(attr, IntegerAttr):
         return (attr.value.data,)
-    return tuple(int(value) for value in attr.get_values())
+    return cast(DenseArrayBase[IntegerType], attr).get_values()
 
 
 def _at_least(name: str, attr: DenseArrayBase, least: int) -> Iterator[str]:
@@ -422,7 +423,9 @@ class SumPool2dOp(NodeOp):
         if input is None:
             return None
         if len(input) != 3:
-            raise VerifyException(f"pools channels, rows and columns, but a signal of shape {shape_text(input)} arrives")
+            raise VerifyException(
+                f"pools channels, rows and columns, but a signal of shape {shape_text(input)} arrives"
+            )
         places = [
             _window(f"the window's axis {axis}", input[axis + 1], kernel, stride, padding, 1)
             for axis, (kernel, stride, padding) in enumerate(

@@ -49,7 +49,7 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Dense, Tensor, and_more, array, dense_faults, index_text, shape_text
+from nirc.dialects.dense import Dense, Tensor, and_more, array, as_dense, dense_faults, index_text, shape_text
 from nirc.dialects.nir import integers, quote
 
 
@@ -105,8 +105,8 @@ class SnnOp(IRDLOperation, ABC):
     def constants(self) -> Iterator[tuple[str, Dense]]:
         """The dense properties by name."""
         for name, attr in self.properties.items():
-            if isinstance(attr, DenseIntOrFPElementsAttr):
-                yield name, cast(Dense, attr)
+            if (constant := as_dense(attr)) is not None:
+                yield name, constant
 
     def check(self) -> Iterator[str]:
         """What the constraints cannot say."""
@@ -249,7 +249,7 @@ class ScaleOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.input, self.output)
-        yield from _fits("factor", cast(Dense, self.factor), tensor_of(self.output).get_shape())
+        yield from _fits("factor", self.factor, tensor_of(self.output).get_shape())
 
 
 @irdl_op_definition
@@ -265,7 +265,7 @@ class AddOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.input, self.output)
-        yield from _fits("constant", cast(Dense, self.constant), tensor_of(self.output).get_shape())
+        yield from _fits("constant", self.constant, tensor_of(self.output).get_shape())
 
 
 @irdl_op_definition
@@ -367,7 +367,7 @@ class FilterOp(SnnOp):
             yield f"the state is {self.state.type}, its next value {self.next.type}"
         for name, attr in self.constants():
             yield from _fits(name, attr, tensor_of(self.next).get_shape())
-        decay = array(cast(Dense, self.decay))
+        decay = array(self.decay)
         bad = np.flatnonzero((decay < 0) | (decay > 1))
         if bad.size:
             at = f" at neuron {index_text(decay, int(bad[0]))}" if decay.ndim else ""
@@ -392,7 +392,7 @@ class FireOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.v, self.spikes)
-        yield from _fits("threshold", cast(Dense, self.threshold), tensor_of(self.v).get_shape())
+        yield from _fits("threshold", self.threshold, tensor_of(self.v).get_shape())
         if self.compare.data not in self.COMPARE:
             yield f"compare must be one of {', '.join(self.COMPARE)}, got '{self.compare.data}'"
         if tensor_of(self.spikes).element_type not in (i1, i32):
@@ -418,7 +418,7 @@ class ResetOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.v, self.spikes, self.next)
-        yield from _fits("amount", cast(Dense, self.amount), tensor_of(self.v).get_shape())
+        yield from _fits("amount", self.amount, tensor_of(self.v).get_shape())
         if self.kind.data not in self.KINDS:
             yield f"kind must be one of {', '.join(self.KINDS)}, got '{self.kind.data}'"
         if tensor_of(self.spikes).element_type not in (i1, i32):
@@ -548,7 +548,7 @@ class NetworkOp(IRDLOperation):
         for state, before, after in zip(self.states, self.state_args, self.next_values, strict=True):
             if before.type != after.type:
                 raise VerifyException(f"state {quote(state.label)} is {before.type}, its next value {after.type}")
-            init = cast(Dense, state.init)
+            init = state.init
             shape = tensor_of(before).get_shape()
             if (fault := dense_faults(init)) or init.get_shape() not in ((), shape):
                 raise VerifyException(f"state {quote(state.label)}: its initial value {fault or 'has another shape'}")

@@ -49,6 +49,7 @@ from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInte
 from xdsl.utils.exceptions import VerifyException
 
 from nirc.dialects.dense import Array, Dense, array, dense_faults, shape_text
+from nirc.dialects.nir import integers
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class ChangeAttr(ParametrizedAttribute):
     error: DenseIntOrFPElementsAttr
 
 
-class _Group(IRDLOperation):
+class Group(IRDLOperation):
     """A population or the input channels. `layers` names the NIR nodes in it and their sizes, in order."""
 
     layers = prop_def(DictionaryAttr)
@@ -153,7 +154,7 @@ class _Group(IRDLOperation):
 
     def quantized(self) -> bool:
         """Whether the numbers are integers yet."""
-        return cast(Dense, self.weights).get_element_type() == i32
+        return self.weights.get_element_type() == i32
 
     def numbers(self, name: str) -> Array:
         """A dense property as an array."""
@@ -180,7 +181,7 @@ class _Group(IRDLOperation):
 
 
 @irdl_op_definition
-class InputOp(_Group):
+class InputOp(Group):
     """The input channels and their weights onto hidden neurons.
 
     | name    | shape                      | unit                         | range       |
@@ -198,7 +199,7 @@ class InputOp(_Group):
 
 
 @irdl_op_definition
-class HiddenOp(_Group):
+class HiddenOp(Group):
     """The hidden neurons and the weights among them (samna calls them the reservoir on the older chips).
 
     | name      | shape                 | unit                         | range           |
@@ -240,14 +241,14 @@ class HiddenOp(_Group):
 
     def expected_shapes(self) -> dict[str, tuple[int | None, ...]]:
         n = self.size
-        one = {name: (n,) for name in ("dash_mem", "threshold", "bias")}
+        one = dict.fromkeys(("dash_mem", "threshold", "bias"), (n,))
         return {"weights": (n, n, None), "dash_syn": (n, None), **one}
 
     def alias_targets(self) -> tuple[int, ...]:
         """The alias target of each neuron, -1 for none."""
         if self.aliases is None:
             return (-1,) * self.size
-        return tuple(int(target) for target in self.aliases.get_values())
+        return integers(self.aliases)
 
     def verify_(self) -> None:
         super().verify_()
@@ -256,7 +257,7 @@ class HiddenOp(_Group):
 
 
 @irdl_op_definition
-class ReadoutOp(_Group):
+class ReadoutOp(Group):
     """The readout neurons and the weights onto them; `outputs` names the Output node of each layer.
 
     | name      | shape        | unit                         | range           |
@@ -292,7 +293,7 @@ class ReadoutOp(_Group):
 
     def expected_shapes(self) -> dict[str, tuple[int | None, ...]]:
         n = self.size
-        return {"weights": (None, n), **{name: (n,) for name in ("dash_mem", "dash_syn", "threshold", "bias")}}
+        return {"weights": (None, n), **dict.fromkeys(("dash_mem", "dash_syn", "threshold", "bias"), (n,))}
 
     def verify_(self) -> None:
         super().verify_()
@@ -331,10 +332,10 @@ class NetworkOp(IRDLOperation):
             regions=[body],
         )
 
-    def parts(self) -> Iterator[_Group]:
+    def parts(self) -> Iterator[Group]:
         """Input, hidden, readout."""
         for op in self.body.block.ops:
-            if isinstance(op, _Group):
+            if isinstance(op, Group):
                 yield op
 
     @property
@@ -360,7 +361,7 @@ class NetworkOp(IRDLOperation):
     @property
     def synapses(self) -> int:
         """Synapses per hidden neuron."""
-        return cast(Dense, self.hidden.weights).get_shape()[2]
+        return self.hidden.weights.get_shape()[2]
 
     def verify_(self) -> None:
         if self.chip.data not in CHIPS:

@@ -1,7 +1,7 @@
 """An HDF5 file as a tree of plain values, read with care: nothing outside the file, nothing before its size is known.
 
 Groups become dictionaries (names in the file's order), datasets numpy arrays or text. What cannot be read becomes a
-`Broken` leaf that says why, so that the caller can name the node and go on. No recursion: depth is the file's own affair.
+`Broken` leaf that says why, so that the caller can name the node and go on. No recursion: groups may nest deep.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from xdsl.ir import Attribute
 
 from nirc.dialects import nir
 from nirc.dialects.dense import Array, and_more, dense, index_text, shape_text
-from nirc.frontend.hdf5 import Broken, Tree, Value
+from nirc.frontend.hdf5 import Broken, Value
 
 
 class FieldFault(Exception):
@@ -135,6 +135,8 @@ NODES: dict[str, NodeFormat] = {
     "LI": NodeFormat(nir.LIOp, _reals("tau", "r", "v_leak")),
     "LIF": NodeFormat(nir.LIFOp, (*_reals("tau", "r", "v_leak", "v_threshold"), _V_RESET)),
     "Linear": NodeFormat(nir.LinearOp, _reals("weight")),
-    "SumPool2d": NodeFormat(nir.SumPool2dOp, (Field("kernel_size", pair), Field("stride", pair), Field("padding", pair))),
+    "SumPool2d": NodeFormat(
+        nir.SumPool2dOp, (Field("kernel_size", pair), Field("stride", pair), Field("padding", pair))
+    ),
 }
 """The node types that become ops; Input, Output and NIRGraph are the graph itself."""

@@ -24,7 +24,7 @@ from nirc.frontend.nodes import NODES, FieldFault, NodeFormat, dimensions
 
 @dataclass
 class Reading:
-    """What came of reading a file: the module, whole only where there are no faults, and what is wrong with the file."""
+    """What came of reading a file: the module, whole only where there are no faults, and the faults."""
 
     module: ModuleOp
     faults: list[str] = field(default_factory=list[str])
@@ -128,7 +128,7 @@ class _Reader:
             why = f" ({edges.why})" if isinstance(edges, Broken) else ""
             self.faults.append(f"the graph has no edges (dataset 'edges'){why}")
             return sources
-        if isinstance(edges, np.ndarray) and edges.size == 0 or isinstance(edges, tuple) and not edges:
+        if (isinstance(edges, np.ndarray) and edges.size == 0) or (isinstance(edges, tuple) and not edges):
             self.faults.append("the graph has no edges; nothing leads from an Input to an Output")
             return sources
         if not isinstance(edges, np.ndarray) or edges.dtype.kind != "O" or edges.ndim != 2 or edges.shape[1] != 2:
@@ -140,7 +140,8 @@ class _Reader:
             edge = f"edge {quote(source)} -> {quote(target)}"
             missing = [name for name in (source, target) if name not in nodes]
             for name in missing:
-                near = [near for near in nodes if near.split(".")[-1] == name] or get_close_matches(name, nodes, 1)
+                inner = [known for known in nodes if known.split(".")[-1] == name]
+                near = inner or [*get_close_matches(name, list(nodes), 1)]
                 hint = f"; did you mean {quote(near[0])}?" if near else ""
                 self.faults.append(f"{edge}: no node {quote(name)}{hint}")
             if (source, target) in seen:
@@ -292,7 +293,9 @@ def _type_of(node: Value) -> Value | None:
 
 
 def _type_text(kind: Value | None) -> str:
-    return f"unknown type {quote(kind)}" if isinstance(kind, str) else "of no type (field 'type' is missing or not text)"
+    return (
+        f"unknown type {quote(kind)}" if isinstance(kind, str) else "of no type (field 'type' is missing or not text)"
+    )
 
 
 def _order(nodes: Tree, sources: dict[str, list[str]], inputs: Iterable[str]) -> list[str]:

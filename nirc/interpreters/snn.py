@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, ReturnedValues, impl, impl_terminator, register_impls
+from xdsl.interpreter import (
+    Interpreter,
+    InterpreterFunctions,
+    PythonValues,
+    ReturnedValues,
+    impl,
+    impl_terminator,
+    register_impls,
+)
 from xdsl.ir import Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects import snn
-from nirc.dialects.dense import Array, Dense, array, dtype_of
+from nirc.dialects.dense import Array, array, dtype_of
 from nirc.dialects.nir import integers, quote
-
-
-def _constant(attr: object) -> Array:
-    return array(cast(Dense, attr))
 
 
 def _graded(op: Operation, value: Array) -> Array:
@@ -50,12 +54,12 @@ class SnnFunctions(InterpreterFunctions):
 
     @impl(snn.LinearOp)
     def linear(self, interpreter: Interpreter, op: snn.LinearOp, args: PythonValues) -> PythonValues:
-        return (_sum_of_products(_graded(op, args[0]), _constant(op.weight)),)
+        return (_sum_of_products(_graded(op, args[0]), array(op.weight)),)
 
     @impl(snn.ConvOp)
     def conv(self, interpreter: Interpreter, op: snn.ConvOp, args: PythonValues) -> PythonValues:
         x = _padded(_graded(op, args[0]), integers(op.padding))
-        weight, groups = _constant(op.weight), op.groups.value.data
+        weight, groups = array(op.weight), op.groups.value.data
         _, rows, columns = snn.tensor_of(op.output).get_shape()
         (down, right), (dilate_y, dilate_x) = integers(op.stride), integers(op.dilation)
         per_group, height, width = weight.shape[1:]
@@ -64,7 +68,9 @@ class SnnFunctions(InterpreterFunctions):
         for tap_y in range(height):
             for tap_x in range(width):
                 at_y, at_x = tap_y * dilate_y, tap_x * dilate_x
-                seen = x[:, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right]
+                seen = x[
+                    :, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right
+                ]
                 seen = seen.reshape(len(x), groups, per_group, rows, columns)
                 for channel in range(per_group):
                     if seen[:, :, channel].any():
@@ -79,16 +85,18 @@ class SnnFunctions(InterpreterFunctions):
         y = np.zeros((len(x), channels, rows, columns), x.dtype)
         for at_y in range(height):
             for at_x in range(width):
-                y += x[:, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right]
+                y += x[
+                    :, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right
+                ]
         return (y,)
 
     @impl(snn.ScaleOp)
     def scale(self, interpreter: Interpreter, op: snn.ScaleOp, args: PythonValues) -> PythonValues:
-        return (_constant(op.factor) * _graded(op, args[0]),)
+        return (array(op.factor) * _graded(op, args[0]),)
 
     @impl(snn.AddOp)
     def add(self, interpreter: Interpreter, op: snn.AddOp, args: PythonValues) -> PythonValues:
-        return (_graded(op, args[0]) + _constant(op.constant),)
+        return (_graded(op, args[0]) + array(op.constant),)
 
     @impl(snn.SumOp)
     def sum(self, interpreter: Interpreter, op: snn.SumOp, args: PythonValues) -> PythonValues:
@@ -109,12 +117,12 @@ class SnnFunctions(InterpreterFunctions):
     @impl(snn.FilterOp)
     def filter(self, interpreter: Interpreter, op: snn.FilterOp, args: PythonValues) -> PythonValues:
         x, state = args
-        return (_constant(op.decay) * state + _constant(op.gain) * _graded(op, x),)
+        return (array(op.decay) * state + array(op.gain) * _graded(op, x),)
 
     @impl(snn.FireOp)
     def fire(self, interpreter: Interpreter, op: snn.FireOp, args: PythonValues) -> PythonValues:
         (v,) = args
-        threshold = _constant(op.threshold)
+        threshold = array(op.threshold)
         spikes = v > threshold if op.compare.data == ">" else v >= threshold
         dtype = dtype_of(snn.tensor_of(op.spikes).element_type)
         if dtype.kind == "b":
@@ -124,7 +132,7 @@ class SnnFunctions(InterpreterFunctions):
     @impl(snn.ResetOp)
     def reset(self, interpreter: Interpreter, op: snn.ResetOp, args: PythonValues) -> PythonValues:
         v, spikes = args
-        amount = _constant(op.amount)
+        amount = array(op.amount)
         if op.kind.data == "value":
             return (np.where(spikes != 0, amount, v),)
         return (v - _graded(op, spikes) * amount,)
@@ -133,13 +141,15 @@ class SnnFunctions(InterpreterFunctions):
     def clamp(self, interpreter: Interpreter, op: snn.ClampOp, args: PythonValues) -> PythonValues:
         value = _graded(op, args[0])
         if op.low is not None:
-            value = np.maximum(value, _constant(op.low))
+            value = np.maximum(value, array(op.low))
         if op.high is not None:
-            value = np.minimum(value, _constant(op.high))
+            value = np.minimum(value, array(op.high))
         return (value,)
 
     @impl_terminator(snn.YieldOp)
-    def leave(self, interpreter: Interpreter, op: snn.YieldOp, args: PythonValues) -> tuple[ReturnedValues, PythonValues]:
+    def leave(
+        self, interpreter: Interpreter, op: snn.YieldOp, args: PythonValues
+    ) -> tuple[ReturnedValues, PythonValues]:
         return ReturnedValues(args), ()
 
 
@@ -184,7 +194,9 @@ class SnnEvaluator:
                 self._recorded[key] = labels.index(key)
             else:
                 known = [*(f"{name}.spikes" for name in fires), *labels]
-                faults.append(f"cannot record {quote(key)}; there are {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}")
+                faults.append(
+                    f"cannot record {quote(key)}; there are {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
+                )
         if faults:
             raise DiagnosticException("\n".join(faults))
         self._watch = _Watch(spikes)
@@ -195,24 +207,28 @@ class SnnEvaluator:
     def reset(self) -> None:
         """Back to the state before the first step."""
         self.states = [
-            np.broadcast_to(_constant(state.init), (self.batch, *snn.tensor_of(arg).get_shape())).copy()
+            np.broadcast_to(array(state.init), (self.batch, *snn.tensor_of(arg).get_shape())).copy()
             for state, arg in zip(self.network.states, self.network.state_args, strict=True)
         ]
 
-    def run(
-        self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None
-    ) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
         """Feed rasters [T, B, N...] by input name; returns rasters by output name and by recorded key."""
         names = [name.data for name in self.network.inputs]
-        rasters = [_raster(name, inputs.get(name), arg, self.batch) for name, arg in zip(names, self.network.input_args, strict=True)]
+        rasters = [
+            _raster(name, inputs.get(name), arg, self.batch)
+            for name, arg in zip(names, self.network.input_args, strict=True)
+        ]
         steps = len(rasters[0]) if rasters else 0
         if any(len(raster) != steps for raster in rasters):
-            raise DiagnosticException(f"inputs of unequal length: {', '.join(f'{n} {len(r)}' for n, r in zip(names, rasters, strict=True))} steps")
+            lengths = ", ".join(f"{quote(name)} {len(raster)}" for name, raster in zip(names, rasters, strict=True))
+            raise DiagnosticException(f"inputs of unequal length: {lengths} steps")
         outputs: dict[str, list[Array]] = {name.data: [] for name in self.network.outputs}
         recorded: dict[str, list[Array]] = {key: [] for key in self.record}
         region = self.network.body
         for t in range(steps):
-            results = self._interpreter.run_ssacfg_region(region, (*(raster[t] for raster in rasters), *self.states), "step")
+            results = self._interpreter.run_ssacfg_region(
+                region, (*(raster[t] for raster in rasters), *self.states), "step"
+            )
             self.states = list(results[len(outputs) :])
             for name, value in zip(outputs, results, strict=False):
                 outputs[name].append(value)
@@ -225,7 +241,10 @@ class SnnEvaluator:
             for name, value in zip(self.network.outputs, self.network.output_values, strict=True)
         }
         return {
-            **{name: np.stack(values) if values else np.zeros((0, self.batch, *shapes[name][0]), shapes[name][1]) for name, values in outputs.items()},
+            **{
+                name: np.stack(values) if values else np.zeros((0, self.batch, *shapes[name][0]), shapes[name][1])
+                for name, values in outputs.items()
+            },
             **{key: np.stack(values) if values else np.zeros((0, self.batch)) for key, values in recorded.items()},
         }
 

@@ -1,6 +1,6 @@
 """The `xylo` evaluator: the chip's integer dynamics, bit-exact with the vendor's simulator (xylosim 0.1.3, v2).
 
-One step as the dialect's header states it, with a batch axis in front; all states are int64 arrays in the range of int16.
+One step as the dialect's header states it, with a batch axis in front; states are int64 arrays in the range of int16.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class XyloEvaluator:
         self.keys = self._known_keys()
         unknown = [key for key in record if key not in self.keys]
         if unknown:
-            raise DiagnosticException("\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown))
+            raise DiagnosticException(
+                "\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown)
+            )
         self.record = record
         self.dropped = 0
         self.reset()
@@ -117,7 +119,9 @@ class XyloEvaluator:
         for part, suffix in ((self.network.hidden, ""), (self.network.readout, "_out")):
             at = 0
             for name, size in part.sizes().items():
-                kinds = {"spikes": "spikes", "v": "v", "i": "i"} | ({"i2": "i2"} if self.synapses == 2 and not suffix else {})
+                kinds = {"spikes": "spikes", "v": "v", "i": "i"} | (
+                    {"i2": "i2"} if self.synapses == 2 and not suffix else {}
+                )
                 keys.update({f"{name}.{key}": (state + suffix, slice(at, at + size)) for key, state in kinds.items()})
                 at += size
         return keys
@@ -132,7 +136,9 @@ class XyloEvaluator:
         """Feed rasters [T, B, N] of event counts by input name; returns spikes by output name and recorded keys."""
         events = self._events(inputs)
         readout = self.network.readout
-        outputs = {name.data: (layer, list[Array]()) for name, layer in zip(readout.outputs, readout.sizes(), strict=True)}
+        outputs = {
+            name.data: (layer, list[Array]()) for name, layer in zip(readout.outputs, readout.sizes(), strict=True)
+        }
         recorded: dict[str, list[Array]] = {key: [] for key in self.record}
         for t, counts in enumerate(events):
             self.step(counts)
@@ -144,7 +150,9 @@ class XyloEvaluator:
             if progress is not None:
                 progress(t + 1)
         named = {name: rows for name, (_, rows) in outputs.items()} | recorded
-        return {name: np.stack(rows) if rows else np.zeros((0, self.batch, 0), np.uint8) for name, rows in named.items()}
+        return {
+            name: np.stack(rows) if rows else np.zeros((0, self.batch, 0), np.uint8) for name, rows in named.items()
+        }
 
     def _events(self, inputs: Mapping[str, Array]) -> Array:
         parts = list[Array]()
@@ -154,9 +162,15 @@ class XyloEvaluator:
             if raster is None:
                 faults.append(f"no raster for the input {quote(name)}")
             elif raster.ndim != 3 or raster.shape[1:] != (self.batch, size):
-                faults.append(f"the raster of input {quote(name)} has the shape {'x'.join(map(str, raster.shape))}, must be steps x batch x {size}")
+                faults.append(
+                    f"the raster of input {quote(name)} has the shape {'x'.join(map(str, raster.shape))}, "
+                    f"must be steps x batch x {size}"
+                )
             elif raster.size and (raster.min() < 0 or raster.max() > 255 or np.any(raster != np.floor(raster))):
-                faults.append(f"the raster of input {quote(name)} must hold event counts, whole numbers in 0..255; it spans {raster.min():g} to {raster.max():g}")
+                faults.append(
+                    f"the raster of input {quote(name)} must hold event counts, whole numbers in 0..255; "
+                    f"it spans {raster.min():g} to {raster.max():g}"
+                )
             else:
                 parts.append(raster.astype(np.int64))
         if not faults and len({len(part) for part in parts}) > 1:

@@ -23,7 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import snn, xylo
-from nirc.dialects.dense import Array, Dense, array, dense
+from nirc.dialects.dense import Array, Dense, dense, doubles
 from nirc.dialects.nir import assume, quote
 
 
@@ -84,10 +84,6 @@ class _Population:
         return np.broadcast_to(self.leak + steady, self.size)
 
 
-def _numbers(attr: object) -> Array:
-    return array(cast(Dense, attr)).astype(np.float64)
-
-
 class _Conversion:
     def __init__(self, module: ModuleOp, network: snn.NetworkOp, chip: str):
         self.module, self.network, self.chip = module, network, chip
@@ -106,7 +102,9 @@ class _Conversion:
     def convert(self) -> xylo.NetworkOp:
         scheme = self.network.scheme.data if self.network.scheme else "nir-"
         if not scheme.startswith("nir-"):
-            self.faults.append(f"scheme '{scheme}' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)")
+            self.faults.append(
+                f"scheme '{scheme}' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)"
+            )
         fires = [op for op in self.network.body.block.ops if isinstance(op, snn.FireOp)]
         for fire in fires:
             self.spikes[fire.spikes] = fire.node.data if fire.node else f"layer{len(self.spikes)}"
@@ -124,7 +122,9 @@ class _Conversion:
         reset = self.reset_of(fire)
         leak, membrane = self.peel(fire.v)
         if not isinstance(membrane, snn.FilterOp):
-            self.fail(fire, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order")
+            self.fail(
+                fire, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order"
+            )
             return None
         v = membrane.state
         if v not in self.nexts or (reset is not None and self.nexts[v] is not reset.next):
@@ -136,24 +136,36 @@ class _Conversion:
             return None
         if np.any(current):
             self.fail(fire, "its synapse has a rest value; Xylo's currents decay to 0")
-        a, b = _numbers(membrane.decay), _numbers(synapse.decay)
+        a, b = doubles(membrane.decay), doubles(synapse.decay)
         if np.any(a >= 1):
-            self.fail(fire, "its membrane does not leak; every state of Xylo decays by at least 1 LSB per step, use CubaLIF")
+            self.fail(
+                fire, "its membrane does not leak; every state of Xylo decays by at least 1 LSB per step, use CubaLIF"
+            )
         if np.any(b >= 1):
             self.fail(fire, "its synaptic current does not decay; every state of Xylo does")
-        threshold = _numbers(fire.threshold)
+        threshold = doubles(fire.threshold)
         if np.any(threshold <= 0):
             self.fail(fire, f"threshold {float(threshold.min()):g}, must be > 0; Xylo would fire 31 times a step")
         for state in (v, synapse.state):
-            if np.any(_numbers(self.states[cast(BlockArgument, state)].init)):
+            if np.any(doubles(self.states[cast(BlockArgument, state)].init)):
                 label = quote(self.states[cast(BlockArgument, state)].label)
                 assume(self.module, "choice", "initial state", f"{label} starts at 0: the chip cannot preload a state")
         (size, *rest) = snn.tensor_of(fire.v).get_shape() or (1,)
         if rest:
-            self.fail(fire, "its neurons stand in rows and columns; Xylo has vectors of neurons, and convolutions do not fit it")
+            self.fail(
+                fire,
+                "its neurons stand in rows and columns; Xylo has vectors of neurons, and convolutions do not fit it",
+            )
             return None
         found = _Population(
-            self.spikes[fire.spikes], fire, size, a, b, _numbers(synapse.gain) * _numbers(membrane.gain), threshold, leak
+            self.spikes[fire.spikes],
+            fire,
+            size,
+            a,
+            b,
+            doubles(synapse.gain) * doubles(membrane.gain),
+            threshold,
+            leak,
         )
         self.collect(found, synapse.input, np.ones(()))
         return found
@@ -164,19 +176,26 @@ class _Conversion:
             self.fail(fire, "its spikes do not reset the membrane at once; Xylo's do")
             return None
         (reset,) = resets
-        amount = _numbers(reset.amount)
+        amount = doubles(reset.amount)
         if reset.kind.data != "subtract":
             to = f"{float(np.ravel(amount)[0]):g}"
-            self.fail(fire, f"a spike resets it to {to}; Xylo resets by subtraction of the threshold only, compile with --reset subtract or auto")
-        elif not np.array_equal(*np.broadcast_arrays(amount, _numbers(fire.threshold))):
-            self.fail(fire, "a spike subtracts something else than the threshold (v_reset is not 0); Xylo subtracts the threshold")
+            self.fail(
+                fire,
+                f"a spike resets it to {to}; Xylo resets by subtraction of the threshold only, compile "
+                "with --reset subtract or auto",
+            )
+        elif np.any(amount != doubles(fire.threshold)):
+            self.fail(
+                fire,
+                "a spike subtracts something else than the threshold (v_reset is not 0); Xylo subtracts the threshold",
+            )
         return reset
 
     def peel(self, value: SSAValue) -> tuple[Array, Operation | None]:
         """Take constants off a value: their sum, and the op below."""
         total = np.zeros(())
         while isinstance(value.owner, snn.AddOp):
-            total = total + _numbers(value.owner.constant)
+            total = total + doubles(value.owner.constant)
             value = value.owner.input
         return total, value.owner if isinstance(value.owner, Operation) else None
 
@@ -187,14 +206,18 @@ class _Conversion:
             for item in owner.inputs:
                 self.collect(into, item, factor)
         elif isinstance(owner, snn.AddOp):
-            into.constant = into.constant + factor * _numbers(owner.constant)
+            into.constant = into.constant + factor * doubles(owner.constant)
             self.collect(into, owner.input, factor)
         elif isinstance(owner, snn.LinearOp):
-            self.connect(into, owner.input, _numbers(owner.weight), owner)
+            self.connect(into, owner.input, doubles(owner.weight), owner)
         elif value in self.spikes or isinstance(value, BlockArgument):
             self.connect(into, value, np.eye(into.size), into.fire)
         elif isinstance(owner, snn.SnnOp):
-            self.fail(owner, f"{owner.name} before {into.fire.label}: Xylo has one matrix of weights between two layers and nothing else")
+            self.fail(
+                owner,
+                f"{owner.name} before {into.fire.label}: Xylo has one matrix of weights between two "
+                "layers and nothing else",
+            )
 
     def connect(self, into: _Population, source: SSAValue, weights: Array, op: snn.SnnOp) -> None:
         """An edge from an input, from spikes of this step, or from spikes of the last."""
@@ -205,7 +228,11 @@ class _Conversion:
         elif isinstance(source, BlockArgument) and self.nexts.get(source) in self.spikes:
             into.edges.append(_Edge(self.spikes[self.nexts[source]], weights, late=True))
         else:
-            self.fail(op, "its input is neither the network's input nor spikes of a layer; Xylo's weights take spikes only (cycles must be cut at the neurons, rec_cut=neuron)")
+            self.fail(
+                op,
+                "its input is neither the network's input nor spikes of a layer; Xylo's weights take "
+                "spikes only (cycles must be cut at the neurons, rec_cut=neuron)",
+            )
 
     # -- the whole
 
@@ -218,9 +245,15 @@ class _Conversion:
             layer = self.spikes.get(value)
             if layer is None:
                 owner = value.owner if isinstance(value.owner, snn.SnnOp) else None
-                self.fail(owner, f"the output {quote(name.data)} is not the spikes of a layer; Xylo's readout gives spikes")
+                self.fail(
+                    owner, f"the output {quote(name.data)} is not the spikes of a layer; Xylo's readout gives spikes"
+                )
             elif layer in feeding:
-                self.fail(by_name[layer].fire if layer in by_name else None, f"it leaves through {quote(name.data)} and feeds neurons too; a readout neuron of Xylo feeds none, add a layer that copies it")
+                self.fail(
+                    by_name[layer].fire if layer in by_name else None,
+                    f"it leaves through {quote(name.data)} and feeds neurons too; a readout neuron of "
+                    "Xylo feeds none, add a layer that copies it",
+                )
             elif layer in by_name:
                 if by_name[layer] in readout.values():
                     self.fail(by_name[layer].fire, "it leaves through two outputs; give it one")
@@ -229,14 +262,20 @@ class _Conversion:
         for layer in readout.values():
             for edge in layer.edges:
                 if edge.source in self.inputs.values():
-                    self.fail(layer.fire, f"it is a readout layer fed by the input {quote(edge.source)}; Xylo's readout reads hidden neurons only, put a layer in between")
+                    self.fail(
+                        layer.fire,
+                        f"it is a readout layer fed by the input {quote(edge.source)}; Xylo's readout "
+                        "reads hidden neurons only, put a layer in between",
+                    )
         if not hidden and not self.faults:
             self.faults.append("the network has no hidden layer; Xylo's readout reads hidden neurons only")
         if not readout and not self.faults:
             self.faults.append("the network has no readout layer; Xylo needs one")
         for name, argument in zip(self.network.inputs, self.network.input_args, strict=True):
             if len(snn.tensor_of(argument).get_shape()) != 1:
-                self.faults.append(f"input {quote(name.data)} has the shape {snn.tensor_of(argument)}; Xylo takes a vector of channels")
+                self.faults.append(
+                    f"input {quote(name.data)} has the shape {snn.tensor_of(argument)}; Xylo takes a vector of channels"
+                )
         return hidden, readout
 
     def report(self, hidden: list[_Population], readout: dict[str, _Population]) -> None:
@@ -244,7 +283,10 @@ class _Conversion:
         late = _latencies([*hidden, *readout.values()])
         deepest = max(late[p.name] for p in readout.values())
         if deepest:
-            statement = f"the readout answers {deepest} step{'s' if deepest > 1 else ''} later than the network: spikes take a step from one layer of neurons to the next"
+            statement = (
+                f"the readout answers {deepest} step{'s' if deepest > 1 else ''} later than the network: "
+                "spikes take a step from one layer of neurons to the next"
+            )
             assume(self.module, "note", "latency", statement)
         for p in [*hidden, *readout.values()]:
             for edge in p.edges:
@@ -252,14 +294,25 @@ class _Conversion:
                 skew = arrival - late[p.name] - (1 if edge.late else 0)
                 if skew:
                     way = "later" if skew > 0 else "earlier"
-                    statement = f"{quote(edge.source)} -> {quote(p.name)} arrives {abs(skew)} step(s) {way} than in the network, relative to the other edges: the chip has no delays"
+                    statement = (
+                        f"{quote(edge.source)} -> {quote(p.name)} arrives {abs(skew)} step(s) {way} than in "
+                        "the network, relative to the other edges: the chip has no delays"
+                    )
                     assume(self.module, "choice", "latency", statement)
         names = ", ".join(quote(p.name) for p in hidden[:5])
-        assume(self.module, "note", "spikes", f"a hidden neuron of {names} fires several times in a step where v reaches twice its threshold, up to 31")
+        assume(
+            self.module,
+            "note",
+            "spikes",
+            f"a hidden neuron of {names} fires several times in a step where v reaches twice its threshold, up to 31",
+        )
         assume(self.module, "note", "comparison", "a neuron of the chip fires where v >= threshold")
         for p in [*hidden, *readout.values()]:
             if np.any(p.constant):
-                statement = f"the constant input of {quote(p.name)} enters as the bias that its steady current gives; the first steps after start differ"
+                statement = (
+                    f"the constant input of {quote(p.name)} enters as the bias that its steady current gives; "
+                    "the first steps after start differ"
+                )
                 assume(self.module, "note", "bias", statement)
 
     def build(self, hidden: list[_Population], readout: list[_Population]) -> xylo.NetworkOp:

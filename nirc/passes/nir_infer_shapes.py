@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.utils.exceptions import PassFailedException, VerifyException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Dense, array, dense, shape_text
+from nirc.dialects.dense import array, as_dense, dense, shape_text
 from nirc.dialects.nir import Shape, quote
 
 
@@ -79,7 +79,10 @@ def _drop_leading_axes(module: ModuleOp, graph: nir.GraphOp) -> None:
         if rank is not None and len(shape) > rank:
             _retype(argument, shape[len(shape) - rank :])
             dropped = shape_text(shape[: len(shape) - rank])
-            statement = f"{quote(name.data)} is {shape_text(shape)} in the file; its leading {dropped} is taken for batch or time"
+            statement = (
+                f"{quote(name.data)} is {shape_text(shape)} in the file; its leading {dropped} is taken for "
+                "batch or time"
+            )
             nir.assume(module, "note", "input shape", statement)
 
 
@@ -129,10 +132,11 @@ def _broadcast(module: ModuleOp, graph: nir.GraphOp) -> None:
         if not isinstance(op, nir.NeuronOp) or shape is None:
             continue
         for name, attr in tuple(op.properties.items()):
-            if isinstance(attr, DenseIntOrFPElementsAttr) and len(cast(Dense, attr)) == 1 and attr.get_shape():
-                if attr.get_shape() != shape and op.node.data not in names:
+            single = as_dense(attr)
+            if single is not None and len(single) == 1 and single.get_shape():
+                if single.get_shape() != shape and op.node.data not in names:
                     names.append(op.node.data)
-                op.properties[name] = dense(array(cast(Dense, attr)).reshape(())[()])
+                op.properties[name] = dense(array(single).reshape(())[()])
     if names:
         text = ", ".join(map(quote, names))
         nir.assume(module, "note", "broadcast", f"parameters of one element stand for every neuron of {text}")

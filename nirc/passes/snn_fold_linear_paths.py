@@ -4,14 +4,13 @@
     B (f x)        -> (B diag f) x         f (A x)    -> (diag f A) x
     B (x + y + ..) -> B x + B y + ..       (x + c) + d -> x + (c + d)
 
-Products are computed in f64 and rounded once, so a folded path differs from the unfolded one by rounding. Chips have one
-matrix of weights per connection; the CPU keeps the original order of sums and does not run this pass.
+Products are computed in f64 and rounded once, so a folded path differs from the unfolded one by rounding. Chips have
+one matrix of weights per connection; the CPU keeps the original order of sums and does not run this pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from xdsl.context import Context
@@ -27,16 +26,12 @@ from xdsl.pattern_rewriter import (
 )
 
 from nirc.dialects import snn
-from nirc.dialects.dense import Array, Dense, array, dense
+from nirc.dialects.dense import Array, Dense, array, dense, doubles
 
 
-def _f64(attr: object) -> Array:
-    return array(cast(Dense, attr)).astype(np.float64)
-
-
-def _like(values: Array, attr: object) -> Dense:
+def _like(values: Array, attr: Dense) -> Dense:
     """The values in the precision of another constant."""
-    return dense(values.astype(array(cast(Dense, attr)).dtype))
+    return dense(values.astype(array(attr).dtype))
 
 
 def _name(op: snn.SnnOp) -> str | None:
@@ -51,13 +46,19 @@ class FoldIntoLinear(RewritePattern):
         inner = op.input.owner
         weight = op.weight
         if isinstance(inner, snn.LinearOp):
-            product = _f64(weight) @ _f64(inner.weight)
-            rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(product, weight)}, _name(op)))
+            product = doubles(weight) @ doubles(inner.weight)
+            rewriter.replace(
+                op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(product, weight)}, _name(op))
+            )
         elif isinstance(inner, snn.ScaleOp):
-            scaled = _f64(weight) * np.broadcast_to(_f64(inner.factor), snn.tensor_of(inner.output).get_shape())
-            rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(scaled, weight)}, _name(op)))
+            scaled = doubles(weight) * np.broadcast_to(doubles(inner.factor), snn.tensor_of(inner.output).get_shape())
+            rewriter.replace(
+                op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(scaled, weight)}, _name(op))
+            )
         elif isinstance(inner, snn.AddOp):
-            constant = _f64(weight) @ np.broadcast_to(_f64(inner.constant), snn.tensor_of(inner.output).get_shape())
+            constant = doubles(weight) @ np.broadcast_to(
+                doubles(inner.constant), snn.tensor_of(inner.output).get_shape()
+            )
             linear = snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op))
             added = snn.AddOp([linear.output], op.output.type, {"constant": _like(constant, weight)}, _name(op))
             rewriter.replace(op, [linear, added])
@@ -74,8 +75,8 @@ class FoldScaleOfLinear(RewritePattern):
     def match_and_rewrite(self, op: snn.ScaleOp, rewriter: PatternRewriter) -> None:
         inner = op.input.owner
         if isinstance(inner, snn.LinearOp):
-            factor = np.broadcast_to(_f64(op.factor), snn.tensor_of(op.output).get_shape())
-            weight = _like(factor[:, None] * _f64(inner.weight), op.factor)
+            factor = np.broadcast_to(doubles(op.factor), snn.tensor_of(op.output).get_shape())
+            weight = _like(factor[:, None] * doubles(inner.weight), op.factor)
             rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op)))
 
 
@@ -86,7 +87,7 @@ class FoldAddOfAdd(RewritePattern):
     def match_and_rewrite(self, op: snn.AddOp, rewriter: PatternRewriter) -> None:
         inner = op.input.owner
         if isinstance(inner, snn.AddOp) and inner.output.has_one_use():
-            constant = _like(_f64(inner.constant) + _f64(op.constant), op.constant)
+            constant = _like(doubles(inner.constant) + doubles(op.constant), op.constant)
             rewriter.replace(op, snn.AddOp([inner.input], op.output.type, {"constant": constant}, _name(op)))
 
 

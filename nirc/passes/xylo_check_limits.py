@@ -40,7 +40,9 @@ class XyloCheckLimitsPass(ModulePass):
                 faults.extend(f"xylo {network.chip.data}: {fault}" for fault in violations(network, limits))
                 if limits.unverified and not faults:
                     names = ", ".join(name.replace("_", " ") for name in limits.unverified)
-                    statement = f"{limits.part}: the limits of {names} come from the vendor's documentation alone, unverified"
+                    statement = (
+                        f"{limits.part}: the limits of {names} come from the vendor's documentation alone, unverified"
+                    )
                     assume(op, "note", "limits", statement)
         if faults:
             raise PassFailedException("\n".join(faults))
@@ -67,13 +69,19 @@ def violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     yield from _aliases(hidden)
     biased = [part for part in (hidden, readout) if np.any(part.numbers("bias"))]
     if biased and not limits.bias:
-        yield f"the chip has no biases, but {', '.join(map(quote, biased[0].sizes()))} needs one (Affine bias or v_leak); set them to 0"
+        yield (
+            f"the chip has no biases, but {', '.join(map(quote, biased[0].sizes()))} needs one (Affine bias "
+            "or v_leak); set them to 0"
+        )
     thresholds = readout.numbers("threshold")
     if limits.equal_readout_thresholds and np.unique(thresholds).size > 1:
-        yield f"all readout thresholds must be equal, they span {thresholds.min()} to {thresholds.max()}; quantize per layer"
+        yield (
+            f"all readout thresholds must be equal, they span {thresholds.min()} to {thresholds.max()}; "
+            "quantize per layer"
+        )
 
 
-def _listed(part: xylo.InputOp | xylo.HiddenOp | xylo.ReadoutOp) -> str:
+def _listed(part: xylo.Group) -> str:
     return ", ".join(f"{quote(name)} {size}" for name, size in part.sizes().items())
 
 
@@ -82,7 +90,12 @@ def _counts(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     for part, most, what, advice in (
         (network.input, limits.inputs, "input channels", "merge or drop channels"),
         (network.hidden, hidden, "hidden neurons", "make the layers smaller or split the network"),
-        (network.readout, limits.readout_neurons, "readout neurons", "code the classes on fewer neurons, or take a chip with more (audio3 has 32, imu 16)"),
+        (
+            network.readout,
+            limits.readout_neurons,
+            "readout neurons",
+            "code the classes on fewer neurons, or take a chip with more (audio3 has 32, imu 16)",
+        ),
     ):
         if part.size > most:
             yield f"{part.size} {what} ({_listed(part)}), the chip has {most}; {advice}"
@@ -95,12 +108,18 @@ def _reach(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     weights = network.input.numbers("weights")
     beyond = np.flatnonzero(weights[:, limits.input_reach :].any(axis=(0, 2))) + limits.input_reach
     if beyond.size:
-        yield f"inputs reach {hidden.where(int(beyond[0]))}{and_more(beyond.size)}, on the chip only the first {limits.input_reach} hidden neurons; let at most {limits.input_reach} neurons read the input"
+        yield (
+            f"inputs reach {hidden.where(int(beyond[0]))}{and_more(beyond.size)}, on the chip only the first "
+            f"{limits.input_reach} hidden neurons; let at most {limits.input_reach} neurons read the input"
+        )
     weights = network.readout.numbers("weights")
     first = hidden.size - len(weights)
     unread = np.flatnonzero(weights[: max(len(weights) - limits.readout_reach, 0)].any(axis=1)) + first
     if unread.size:
-        yield f"the readout reads {hidden.where(int(unread[0]))}{and_more(unread.size)}, on the chip only the last {limits.readout_reach} hidden neurons; let at most {limits.readout_reach} neurons feed it"
+        yield (
+            f"the readout reads {hidden.where(int(unread[0]))}{and_more(unread.size)}, on the chip only the "
+            f"last {limits.readout_reach} hidden neurons; let at most {limits.readout_reach} neurons feed it"
+        )
 
 
 def _connections(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
@@ -108,13 +127,25 @@ def _connections(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     fan_out = hidden.numbers("weights").any(axis=2).sum(axis=1)
     over = np.flatnonzero(fan_out > limits.fan_out)
     if over.size:
-        yield f"{hidden.where(int(over[0]))}{and_more(over.size)} reaches {fan_out[over[0]]} hidden neurons, on the chip at most {limits.fan_out}; prune weights or make the next layer smaller"
+        yield (
+            f"{hidden.where(int(over[0]))}{and_more(over.size)} reaches {fan_out[over[0]]} hidden neurons, on "
+            f"the chip at most {limits.fan_out}; prune weights or make the next layer smaller"
+        )
     if fan_out.sum() > limits.connections:
-        yield f"{fan_out.sum()} connections between hidden neurons ({_listed(hidden)}), on the chip at most {limits.connections}; prune weights"
+        yield (
+            f"{fan_out.sum()} connections between hidden neurons ({_listed(hidden)}), on the chip at most "
+            f"{limits.connections}; prune weights"
+        )
 
 
-def _ranges(part: xylo.InputOp | xylo.HiddenOp | xylo.ReadoutOp) -> Iterator[str]:
-    ranges = {"weights": XyloLimits.WEIGHT, "dash_mem": XyloLimits.DASH, "dash_syn": XyloLimits.DASH, "threshold": XyloLimits.THRESHOLD, "bias": XyloLimits.BIAS}
+def _ranges(part: xylo.Group) -> Iterator[str]:
+    ranges = {
+        "weights": XyloLimits.WEIGHT,
+        "dash_mem": XyloLimits.DASH,
+        "dash_syn": XyloLimits.DASH,
+        "threshold": XyloLimits.THRESHOLD,
+        "bias": XyloLimits.BIAS,
+    }
     for name, (low, high) in ranges.items():
         if name not in part.properties:
             continue

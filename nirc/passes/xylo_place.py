@@ -1,8 +1,8 @@
 """`xylo-place`: on chips where inputs reach only the first hidden neurons and the readout reads only the last, the
 weight matrices keep those rows and columns.
 
-Layers already stand in the order of the signal's way, so a chain of layers lies right where it fits at all; weights that
-lie outside stay, and `xylo-check-limits` names them.
+Layers already stand in the order of the signal's way, so a chain of layers lies right where it fits at all; weights
+that lie outside stay, and `xylo-check-limits` names them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """`xylo-quantize`: real numbers become the chip's integers, and a report keeps what they were.
 
-Per target neuron (or per layer) one scale s brings the largest incoming weight to 127; a common shift k adds fraction bits
-to the states. With W the first-step weights, d = 1 - 2^-dash_syn the decay that the chip applies before it integrates:
+Per target neuron (or per layer) one scale s brings the largest incoming weight to 127; a common shift k adds fraction
+bits to the states. With W the first-step weights, d = 1 - 2^-dash_syn what the chip applies before it integrates:
 
     weight = round(s W / d)    threshold = round(s 2^k threshold)    bias = round(s 2^k bias)    dash = round(dash)
 
 k is the largest in 0..7 with thresholds in int16, biases in 8 bits and currents that cannot saturate while every source
-fires once a step: 2^dash_syn sum|weight| 2^k <= 32767. Rounding is half to even. Source: specification of Xylo, section 5.
+fires once a step: 2^dash_syn sum|weight| 2^k <= 32767. Rounding is half to even. Source: nirc's specification of Xylo.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def _whole_dash(part: xylo.HiddenOp | xylo.ReadoutOp, name: str, least: int) -> 
     real = part.numbers(name).reshape(part.size)
     whole = np.rint(real).astype(np.int32)
     faults = [
-        f"{part.where(int(n))}: {'tau_mem' if name == 'dash_mem' else 'tau_syn'} is {2.0 ** real[n]:.4g} steps, the longest on the chip "
+        f"{part.where(int(n))}: {'tau_mem' if name == 'dash_mem' else 'tau_syn'} is {2.0 ** real[n]:.4g} "
+        "steps, the longest on the chip "
         f"is {2 ** XyloLimits.DASH[1]}; take a larger dt"
         for n in np.flatnonzero(whole > XyloLimits.DASH[1])[:1]
     ]
@@ -110,7 +111,10 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
         return ["xylo-quantize takes networks with one synapse per neuron"]
     reached = network.input.numbers("weights").shape[1]
     into_hidden = np.concatenate(
-        [np.pad(network.input.numbers("weights")[:, :, 0], ((0, 0), (0, hidden.size - reached))), hidden.numbers("weights")[:, :, 0]]
+        [
+            np.pad(network.input.numbers("weights")[:, :, 0], ((0, 0), (0, hidden.size - reached))),
+            hidden.numbers("weights")[:, :, 0],
+        ]
     )
     faults = list[str]()
     changes = list[xylo.ChangeAttr]()
@@ -132,10 +136,16 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
         }
         for n in np.flatnonzero(whole["threshold"] < 1)[:1]:
             ratio = float(np.abs(neurons.weights[:, n]).max() / neurons.threshold[n])
-            faults.append(f"{part.where(int(n))}: its threshold rounds to 0 beside weights {ratio:.3g} times as large; scale them down or split the layer")
+            faults.append(
+                f"{part.where(int(n))}: its threshold rounds to 0 beside weights {ratio:.3g} times as "
+                "large; scale them down or split the layer"
+            )
         short = part.numbers("dash_syn").reshape(part.size) < 0.5
         if np.any(short):
-            statement = f"tau_syn of {part.where(int(np.flatnonzero(short)[0]))} is shorter than 1.4 steps; it becomes 2 steps, since 1 would clear the current before it acts"
+            statement = (
+                f"tau_syn of {part.where(int(np.flatnonzero(short)[0]))} is shorter than 1.4 steps; it "
+                "becomes 2 steps, since 1 would clear the current before it acts"
+            )
             assume(module, "choice", "synapse", statement)
         changes += _changes(part, neurons, scale, k, whole)
         integers[part] = whole["weights"].astype(np.int32)
@@ -153,7 +163,12 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
 
 
 def _store(
-    part: xylo.HiddenOp | xylo.ReadoutOp, whole: dict[str, Array], dash_mem: Array, dash_syn: Array, scale: Array, k: int
+    part: xylo.HiddenOp | xylo.ReadoutOp,
+    whole: dict[str, Array],
+    dash_mem: Array,
+    dash_syn: Array,
+    scale: Array,
+    k: int,
 ) -> None:
     shape = part.numbers("dash_syn").shape
     part.properties["dash_mem"] = dense(dash_mem)
@@ -175,7 +190,9 @@ def _changes(
         lsb = scale[here] * 2.0**k
         taus = {"tau_mem": ("dash_mem", neurons.dash_mem), "tau_syn": ("dash_syn", neurons.dash_syn)}
         for parameter, (dash, rounded) in taus.items():
-            yield _change(name, parameter, "steps", 2.0 ** part.numbers(dash).reshape(part.size)[here], 2.0 ** rounded[here])
+            yield _change(
+                name, parameter, "steps", 2.0 ** part.numbers(dash).reshape(part.size)[here], 2.0 ** rounded[here]
+            )
         before, after = neurons.weights[:, here], whole["weights"][:, here] / scale[here]
         decayed = 1 - 2.0 ** -neurons.dash_syn[here]
         before, after = before * decayed, after * decayed
@@ -201,11 +218,25 @@ def _change(
 def _warn_of_saturation(module: ModuleOp, network: xylo.NetworkOp) -> None:
     """Say so where a current could reach the end of its 16 bits while every source fires once a step."""
     hidden = network.hidden
-    into = np.concatenate([network.input.numbers("weights")[:, :, 0], hidden.numbers("weights")[:, : network.input.numbers("weights").shape[1], 0]])
+    into = np.concatenate(
+        [
+            network.input.numbers("weights")[:, :, 0],
+            hidden.numbers("weights")[:, : network.input.numbers("weights").shape[1], 0],
+        ]
+    )
     for part, weights in ((hidden, into), (network.readout, network.readout.numbers("weights"))):
         drive = np.abs(weights).sum(axis=0) * 2.0 ** part.numbers("dash_syn").reshape(part.size)[: weights.shape[1]]
-        over = np.flatnonzero(drive * 2 ** part.weight_shift.value.data > XyloLimits.THRESHOLD[1])
+        over = np.flatnonzero(drive * 2**part.weight_shift.value.data > XyloLimits.THRESHOLD[1])
         if over.size:
-            statement = f"the current of {over.size} neuron(s), first {part.where(int(over[0]))}, saturates at 16 bits if all its sources fire at once for long"
+            statement = (
+                f"the current of {over.size} neuron(s), first {part.where(int(over[0]))}, saturates at 16 "
+                "bits if all its sources fire at once for long"
+            )
             assume(module, "note", "saturation", statement)
-    assume(module, "note", "quantization", f"8-bit weights for {', '.join(map(quote, [*hidden.sizes(), *network.readout.sizes()]))}; the report says what changed")
+    assume(
+        module,
+        "note",
+        "quantization",
+        f"8-bit weights for {', '.join(map(quote, [*hidden.sizes(), *network.readout.sizes()]))}; the "
+        "report says what changed",
+    )

@@ -167,10 +167,9 @@ def some(rng: np.random.Generator, share: float, values: Array | int, others: Ar
     return np.where(rng.random(others.shape) < share, values, others)
 
 
-def dashes(rng: np.random.Generator, size: int, heavy: bool) -> Array:
-    """Mostly short time constants, and some at both ends of the range; long ones where currents shall pile up."""
-    usual = pick(rng, 8, 15, size) if heavy else pick(rng, 1, 6, size)
-    return some(rng, 0.08, 0, some(rng, 0.08, 15, some(rng, 0.1, pick(rng, 0, 15, size), usual)))
+def dashes(rng: np.random.Generator, size: int, low: int, high: int, extreme: bool) -> Array:
+    """Time constants of low..high, some at both ends of the range where `extreme`."""
+    return some(rng, 0.1 * extreme, 0, some(rng, 0.1 * extreme, 15, pick(rng, low, high, size)))
 
 
 def random_aliases(rng: np.random.Generator, size: int) -> list[list[int]]:
@@ -184,48 +183,66 @@ def random_weights(rng: np.random.Generator, shape: tuple[int, ...], low: int, h
     return np.where(rng.random(shape) < density, pick(rng, low, high, shape), 0)
 
 
+def excited(rng: np.random.Generator, weights: Array) -> Array:
+    """The first target and half of the others get weights above 0 alone, so that somebody spikes."""
+    targets = rng.random(weights.shape[1]) < 0.5
+    targets[0] = True
+    chosen = targets.reshape(1, -1, *(1,) * (weights.ndim - 2))
+    return np.where(chosen, np.clip(np.abs(weights), 1, 127), weights)
+
+
 def random_network(rng: np.random.Generator, core: int = 2) -> tuple[Spec, Array]:
-    """A network and a raster [T, channels]. `heavy` ones saturate, the rest stays mostly in the range."""
-    inputs, hidden, readout = int(pick(rng, 1, 16, 1)[0]), int(pick(rng, 1, 60, 1)[0]), int(pick(rng, 1, 8, 1)[0])
+    """A network and a raster [T, channels]. `heavy` ones saturate, most others stay in the range."""
+    inputs, readout, hidden = int(rng.integers(1, 17)), int(rng.integers(1, 9)), int(logarithmic(rng, 1, 61, 1)[0])
     synapses = 2 if rng.random() < 0.45 else 1
-    heavy, recurrent, biased = rng.random() < 0.35, rng.random() < 0.7, core == 2 and rng.random() < 0.5
-    aliased, shifted, partial = hidden > 1 and rng.random() < 0.4, heavy or rng.random() < 0.4, rng.random() < 0.25
-    reached, read = (int(n) for n in (pick(rng, (hidden + 1) // 2, hidden, 2) if partial else (hidden, hidden)))
-    low = int(rng.choice([-128, -64, -20]))
-    density = float(rng.choice([0.3, 0.7, 1.0]))
+    heavy, extreme, recurrent = rng.random() < 0.3, rng.random() < 0.25, rng.random() < 0.7
+    aliased, biased, shifted = hidden > 1 and rng.random() < 0.4, core == 2 and rng.random() < 0.5, rng.random() < 0.4
+    reached, read = (int(n) for n in pick(rng, (hidden + 1) // 2 if rng.random() < 0.25 else hidden, hidden, 2))
+    low, density = int(rng.choice([-128, -64, -20])), float(rng.choice([0.3, 0.7, 1.0]))
     shifts = pick(rng, 2, 7, 3) if heavy else pick(rng, 0, 3, 3) if shifted else np.zeros(3, np.int64)
-    threshold = logarithmic(rng, 30, 30_000 if heavy else 1_000, hidden)
-    threshold = some(rng, 0.03, 0, some(rng, 0.03, 1, some(rng, 0.03, HIGH, threshold)))
-    threshold_out = some(rng, 0.05, 0, some(rng, 0.05, HIGH, logarithmic(rng, 5, 2_000, readout)))
-    bias, bias_out = pick(rng, -128, 127, hidden), pick(rng, -128, 127, readout)
-    if heavy:   # the simulator takes 16 bits
-        bias, bias_out = some(rng, 0.2, pick(rng, LOW, HIGH, hidden), bias), some(rng, 0.2, pick(rng, LOW, HIGH, readout), bias_out)
-    if core == 1:
+    steps = int(rng.integers(60, 81))
+    rate, most = float(rng.choice([0.1, 0.3, 0.8])), int(rng.choice([1, 4, 15, 40]))
+    raster = pick(rng, 1, most, (steps, inputs)) * (rng.random((steps, inputs)) < rate)
+    if rng.random() < 0.5:   # ends in silence: states decay to 0
+        raster[int(steps * 0.8) :] = 0
+
+    weights_in = excited(rng, random_weights(rng, (inputs, reached, synapses), low, 127, density))
+    dash_syn = dashes(rng, hidden, 8 if heavy else 1, 15 if heavy else 4, extreme)
+    dash_syn_2 = dashes(rng, hidden, 8 if heavy else 1, 15 if heavy else 4, extreme)
+    # Subtraction keeps the charge: a neuron spikes about current / threshold times in a step.
+    charge = np.zeros(hidden)
+    charge[:reached] = np.abs(raster.mean(axis=0) @ weights_in[:, :, 0]) * 2.0 ** (shifts[0] + dash_syn[:reached])
+    threshold = np.clip(charge * np.exp(rng.uniform(-1, 2, hidden)), 50, HIGH).astype(np.int64)
+    if extreme:
+        threshold = some(rng, 0.03, 0, some(rng, 0.03, 1, some(rng, 0.03, -3, some(rng, 0.03, HIGH, threshold))))
+    threshold_out = np.minimum(logarithmic(rng, 5, 500, readout) << shifts[2], HIGH)
+    threshold_out = some(rng, 0.1 * extreme, 0, some(rng, 0.1 * extreme, HIGH, threshold_out))
+    if core == 1:   # the chip has one threshold for all readout neurons
         threshold_out[:] = threshold_out.min()
-    spec: Spec = {
-        "weights_in": random_weights(rng, (inputs, reached, synapses), low, 127, density),
-        "weights_rec": random_weights(rng, (hidden, hidden, synapses), -60, 50, density * 0.5 * recurrent),
-        "weights_out": random_weights(rng, (read, readout), low, 127, max(density, 0.7)),
-        "dash_mem": dashes(rng, hidden, heavy and rng.random() < 0.5),
-        "dash_syn": dashes(rng, hidden, heavy),
-        "dash_syn_2": dashes(rng, hidden, heavy),
+    bias, bias_out = pick(rng, -128, 127, hidden), pick(rng, -128, 127, readout)
+    if heavy:   # the chip holds 8 bits, the simulator 16
+        bias, bias_out = (some(rng, 0.1, pick(rng, LOW, HIGH, b.size), b) for b in (bias, bias_out))
+    strength = 60 if heavy else 6
+    low, high = (low, 127) if heavy else (low // 4, 40)
+    numbers: dict[str, Array] = {
+        "weights_in": weights_in,
+        "weights_rec": random_weights(rng, (hidden, hidden, synapses), -strength, strength, density * 0.5 * recurrent),
+        "weights_out": excited(rng, random_weights(rng, (read, readout), low, high, max(density, 0.7))),
+        "dash_mem": dashes(rng, hidden, 0, 12 if heavy else 6, extreme),
+        "dash_syn": dash_syn,
+        "dash_syn_2": dash_syn_2,
         "threshold": threshold,
         "bias": bias * biased,
-        "dash_mem_out": dashes(rng, readout, False),
-        "dash_syn_out": some(rng, 0.95, np.maximum(1, d := dashes(rng, readout, heavy)), d),
+        "dash_mem_out": dashes(rng, readout, 0, 6, extreme),
+        "dash_syn_out": pick(rng, 1, 12 if heavy else 3, readout),
         "threshold_out": threshold_out,
         "bias_out": bias_out * biased,
         "weight_shift_in": shifts[0],
         "weight_shift_rec": shifts[1],
         "weight_shift_out": shifts[2],
     }
-    spec = {name: values.tolist() for name, values in spec.items()}
-    spec["aliases"] = random_aliases(rng, hidden) if aliased else [[] for _ in range(hidden)]
-    steps = int(pick(rng, 60, 100, 1)[0])
-    rate, most = rng.choice([0.2, 0.6, 1.0]), int(rng.choice([1, 4, 15, 40]))
-    raster = pick(rng, 1, most, (steps, inputs)) * (rng.random((steps, inputs)) < rate)
-    raster[int(steps * 0.8) :] *= rng.random() < 0.5   # half of them end in silence
-    return spec, raster
+    aliases = random_aliases(rng, hidden) if aliased else [[] for _ in range(hidden)]
+    return {name: values.tolist() for name, values in numbers.items()} | {"aliases": aliases}, raster
 
 
 def halves(name: str, size: int) -> dict[str, int]:

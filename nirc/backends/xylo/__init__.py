@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.target import Target
 

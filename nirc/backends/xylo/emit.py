@@ -1,8 +1,8 @@
 """Writes a `xylo.network` of integers as JSON: samna's configuration, rockpool's specification and nirc's notes.
 
-Layout (samna 0.7.1, rockpool 3.1.0): `value0` must come first, samna ignores what follows it. samna refuses a file with a
-missing field and truncates integers out of range in silence, so `xylo-check-limits` has to pass first. Nobody has
-confirmed offline that the fields marked below are complete for the later cores; `--template` takes them from the user's samna.
+Layout (samna 0.7.1, rockpool 3.1.0): `value0` must come first, samna ignores what follows it. samna refuses a file with
+a missing field and truncates integers out of range in silence, so `xylo-check-limits` has to pass first. Nobody has
+confirmed offline that the fields are complete for the later cores; `--template` takes them from the user's samna.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from xdsl.context import Context
@@ -72,7 +72,13 @@ def _weights(weights: Array) -> Json:
 
 def _neurons(part: xylo.HiddenOp | xylo.ReadoutOp, *, bias: bool) -> list[Json]:
     dash = part.numbers("dash_syn").reshape(part.size, -1).tolist()
-    columns = zip(part.numbers("threshold").tolist(), part.numbers("dash_mem").tolist(), dash, part.numbers("bias").tolist(), strict=True)
+    columns = zip(
+        part.numbers("threshold").tolist(),
+        part.numbers("dash_mem").tolist(),
+        dash,
+        part.numbers("bias").tolist(),
+        strict=True,
+    )
     rows = list[Json]()
     for threshold, dash_mem, dash_syn, offset in columns:
         row: Json = {"threshold": threshold, "v_mem_decay": dash_mem, "i_syn_decay": dash_syn[0]}
@@ -133,7 +139,12 @@ _DEBUG_V1: Json = {
 
 def _debug(*, two: bool, biased: bool) -> Json:
     """The clocks that rockpool 3.1.0 switches on."""
-    clocks = {"isyn_clock_enable": True, "isyn2_clock_enable": two, "ra_clock_enable": True, "bias_clock_enable": biased}
+    clocks = {
+        "isyn_clock_enable": True,
+        "isyn2_clock_enable": two,
+        "ra_clock_enable": True,
+        "bias_clock_enable": biased,
+    }
     return {name: on for name, on in {**clocks, "hm_clock_enable": True, "ram_power_enable": True}.items() if on}
 
 
@@ -169,9 +180,9 @@ def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
             "node": change.node.data,
             "parameter": change.parameter.data,
             "unit": change.unit.data,
-            "before": array(change.before).tolist(),  # pyright: ignore[reportUnknownArgumentType]
-            "after": array(change.after).tolist(),  # pyright: ignore[reportUnknownArgumentType]
-            "largest_relative_error": array(change.error).tolist(),  # pyright: ignore[reportUnknownArgumentType]
+            "before": array(change.before).tolist(),
+            "after": array(change.after).tolist(),
+            "largest_relative_error": array(change.error).tolist(),
         }
         for change in (network.report or ())
     ]
@@ -212,10 +223,10 @@ def _template(path: str) -> Json:
         raise DiagnosticException(f"--template {path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise DiagnosticException(f"--template {path}: not JSON: {error}") from error
-    value = content.get("value0") if isinstance(content, dict) else None
+    value: object = cast(Json, content).get("value0") if isinstance(content, dict) else None
     if not isinstance(value, dict):
         raise DiagnosticException(f"--template {path}: no 'value0'; save XyloConfiguration().to_json() of your samna")
-    return value
+    return cast(Json, value)
 
 
 def _merged(template: Json, value: Json) -> Json:
@@ -230,11 +241,11 @@ def _merged(template: Json, value: Json) -> Json:
         if name == "debug":
             merged[name] = {**template[name], **{key: flag for key, flag in item.items() if key in template[name]}}
         elif isinstance(item, dict):
-            base = template[name]
-            merged[name] = {**base, **item}
-            if "neurons" in item:
+            base, part = template[name], cast(Json, item)
+            merged[name] = {**base, **part}
+            if "neurons" in part:
                 first: Json = base["neurons"][0] if base.get("neurons") else {}
-                merged[name]["neurons"] = [{**first, **neuron} for neuron in item["neurons"]]
+                merged[name]["neurons"] = [{**first, **neuron} for neuron in part["neurons"]]
         else:
             merged[name] = item
     return merged

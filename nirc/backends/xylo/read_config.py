@@ -1,13 +1,13 @@
 """Reads Xylo configurations back: samna's JSON, rockpool's specification dictionary, or a file that holds both.
 
-Source of both layouts: samna 0.7.1 (cereal JSON), rockpool 3.1.0 `config_from_specification` / `XyloSim.from_specification`.
+Source of both layouts: samna 0.7.1 (cereal JSON), rockpool 3.1.0 (`config_from_specification`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
@@ -16,6 +16,8 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects import nir, xylo
 from nirc.dialects.dense import Array, dense
+
+Json: TypeAlias = dict[str, Any]
 
 
 def read_config(text: str, chip: str | None = None) -> ModuleOp:
@@ -30,15 +32,22 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
         raise DiagnosticException(f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DiagnosticException("a Xylo configuration is a JSON object with 'value0' or a specification's keys")
-    notes: Mapping[str, Any] = content.get("nirc", {})
-    if "value0" in content:
-        spec, found = specification_of_samna(content["value0"])
+    held = cast(Json, content)
+    notes = _object(held.get("nirc"))
+    if "value0" in held:
+        spec, found = specification_of_samna(_object(held["value0"]))
     else:
-        spec, found = content.get("spec", content), "audio2"
-    module = network_of_specification(spec, chip or notes.get("chip") or found, notes.get("layers"))
-    for item in notes.get("assumptions", ()):
-        nir.assume(module, item["kind"], item["topic"], item["statement"])
+        spec, found = _object(held.get("spec", held)), "audio2"
+    layers = _object(notes.get("layers"))
+    module = network_of_specification(spec, chip or notes.get("chip") or found, layers or None)
+    for item in map(_object, notes.get("assumptions") or ()):
+        nir.assume(module, *(str(item.get(key, "note")) for key in ("kind", "topic", "statement")))
     return module
+
+
+def _object(value: Any) -> Json:
+    """A JSON object; anything else is one without keys."""
+    return cast(Json, value) if isinstance(value, dict) else {}
 
 
 class _Fields:
@@ -57,11 +66,11 @@ class _Fields:
             self.faults.append(f"{where}: must be a matrix of whole numbers with dimensions, offsets and values")
             return np.zeros((1, 1), np.int64)
 
-    def column(self, where: str, neurons: Any, key: str, default: int | None = None) -> Array:
+    def column(self, where: str, neurons: list[Json], key: str, default: int | None = None) -> Array:
         """One field of every neuron."""
         values = list[int]()
         for index, neuron in enumerate(neurons):
-            value = neuron.get(key, default) if isinstance(neuron, dict) else None
+            value = neuron.get(key, default)
             if not isinstance(value, int):
                 self.faults.append(f"{where}[{index}].{key}: must be a whole number")
                 value = 0
@@ -69,14 +78,14 @@ class _Fields:
         return np.array(values, dtype=np.int64)
 
 
-def specification_of_samna(value: Any) -> tuple[dict[str, Any], str]:
+def specification_of_samna(value: Json) -> tuple[Json, str]:
     """rockpool's keys from samna's `value0`, and the generation that has such fields."""
     fields = _Fields()
     key = "hidden" if "hidden" in value else "reservoir"
     missing = [name for name in ("input", key, "readout") if not isinstance(value.get(name), dict)]
     if missing:
         raise DiagnosticException("\n".join(f"value0.{name}: missing" for name in missing))
-    inputs, hidden, readout = value["input"], value[key], value["readout"]
+    inputs, hidden, readout = (_object(value[name]) for name in ("input", key, "readout"))
     two = bool(value.get("synapse2_enable", False))
 
     def both(where: str, part: Any) -> Array:
@@ -89,14 +98,14 @@ def specification_of_samna(value: Any) -> tuple[dict[str, Any], str]:
             second = np.zeros_like(first)
         return np.stack([first, second], axis=-1)
 
-    neurons, outs = hidden.get("neurons", []), readout.get("neurons", [])
+    neurons, outs = ([_object(item) for item in part.get("neurons") or ()] for part in (hidden, readout))
     bias_on = bool(value.get("bias_enable", False))
     aliases = list[list[int]]()
     for neuron in neurons:
-        alias = neuron.get("alias_target", {"nullopt": True})
-        off = alias.get("nullopt", False) or not hidden.get("aliasing", False)
-        aliases.append([] if off else [alias["data"]])
-    spec: dict[str, Any] = {
+        alias = _object(neuron.get("alias_target"))
+        on = hidden.get("aliasing", False) and not alias.get("nullopt", False) and isinstance(alias.get("data"), int)
+        aliases.append([alias["data"]] if on else [])
+    spec: Json = {
         "weights_in": both("input", inputs),
         "weights_rec": both(key, hidden),
         "weights_out": fields.matrix("readout.weights", readout.get("weights")),
@@ -141,7 +150,9 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Mapping
         fits = values.ndim == len(shape) and all(b in (None, a) for a, b in zip(values.shape, shape, strict=True))
         if not fits or np.any(values != np.round(values)) or np.any(np.abs(values) > 2**31 - 1):
             wanted = "x".join("?" if n is None else str(n) for n in shape)
-            faults.append(f"{name}: must be whole numbers of the shape {wanted}" if value is not None else f"{name}: missing")
+            faults.append(
+                f"{name}: must be whole numbers of the shape {wanted}" if value is not None else f"{name}: missing"
+            )
             return np.zeros([n or 1 for n in shape], np.int32)
         return values.astype(np.int32)
 
@@ -153,7 +164,7 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Mapping
     m = weights_out.shape[1]
     dash_syn = [whole("dash_syn", (n,))] + ([whole("dash_syn_2", (n,))] if synapses == 2 else [])
     bias = "bias_hidden" if spec.get("bias_hidden") is not None else "bias"
-    aliases = spec.get("aliases") or [[] for _ in range(n)]
+    aliases: list[list[int]] = spec.get("aliases") or [[] for _ in range(n)]
     if len(aliases) != n or any(len(targets) > 1 for targets in aliases):
         faults.append(f"aliases: must be {n} lists of at most one hidden neuron each")
         aliases = [[] for _ in range(n)]
@@ -161,13 +172,28 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Mapping
     faults.extend(f"weight_shift_{name}: must be a whole number" for name, s in shifts.items() if int(s) != s)
     if chip not in xylo.CHIPS:
         faults.append(f"chip '{chip}' is not one of {', '.join(xylo.CHIPS)}")
-    names = layers or {"input": {"input": inputs}, "hidden": {"hidden": n}, "readout": {"readout": m}, "outputs": ["output"]}
+    names = layers or {
+        "input": {"input": inputs},
+        "hidden": {"hidden": n},
+        "readout": {"readout": m},
+        "outputs": ["output"],
+    }
     sizes = {part: sum(names[part].values()) for part in ("input", "hidden", "readout")}
     if sizes != {"input": inputs, "hidden": n, "readout": m}:
-        faults.append(f"nirc.layers names {sizes}, the configuration has {inputs} inputs, {n} hidden, {m} readout neurons")
+        faults.append(
+            f"nirc.layers names {sizes}, the configuration has {inputs} inputs, {n} hidden, {m} readout neurons"
+        )
     one = {
         name: whole(name, (length,), (length,) if "bias" in name else None)
-        for name, length in (("dash_mem", n), ("threshold", n), (bias, n), ("dash_mem_out", m), ("dash_syn_out", m), ("threshold_out", m), ("bias_out", m))
+        for name, length in (
+            ("dash_mem", n),
+            ("threshold", n),
+            (bias, n),
+            ("dash_mem_out", m),
+            ("dash_syn_out", m),
+            ("threshold_out", m),
+            ("bias_out", m),
+        )
     }
     if faults:
         raise DiagnosticException("\n".join(faults))

@@ -82,7 +82,9 @@ class ConvertNirToSnnPass(ModulePass):
             text = f"{parse_scheme(text).name if text is None else text},reset={self.reset}"
         chosen = parse_scheme(text)
         if self.scheme is None:
-            chosen = replace(chosen, given=chosen.given & frozenset({"reset", "reset_lif", "reset_if"} if self.reset else ()))
+            chosen = replace(
+                chosen, given=chosen.given & frozenset({"reset", "reset_lif", "reset_if"} if self.reset else ())
+            )
         if self.precision not in ("f32", "f64"):
             raise DiagnosticException(f"precision '{self.precision}' is neither f32 nor f64")
         return chosen
@@ -159,7 +161,12 @@ class _Conversion:
         if self._needed is None:
             cut = set(plan.cuts)
             wanted = [name for name, node in plan.nodes.items() if node.STATEFUL]
-            wanted += [v.owner.node.data for out in self.graph.yielded.values for v in operands(out) if isinstance(v.owner, nir.NodeOp)]
+            wanted += [
+                v.owner.node.data
+                for out in self.graph.yielded.values
+                for v in operands(out)
+                if isinstance(v.owner, nir.NodeOp)
+            ]
             if self.scheme["rec_cut"] == "weight":
                 wanted += [source for source, _ in plan.cuts]
             self._needed = set(wanted)
@@ -262,8 +269,15 @@ _RESETS = {"zero": "to 0", "v_reset": "to v_reset", "subtract": "by subtraction 
 
 def _describe(scheme: Scheme) -> str:
     decay = {"euler": "forward Euler", "exp": "exponential decay"}[scheme["decay_mem"]]
-    gain = "gains from r and w_in" if scheme["gain_lif"] == "r(1-a)" else f"gains {scheme['gain_lif']} (LIF), {scheme['gain_syn']} (synapse)"
-    meaning = {"held": "an input value is a current that lasts one step", "impulse": "an input value is the area of an impulse"}
+    gain = (
+        "gains from r and w_in"
+        if scheme["gain_lif"] == "r(1-a)"
+        else f"gains {scheme['gain_lif']} (LIF), {scheme['gain_syn']} (synapse)"
+    )
+    meaning = {
+        "held": "an input value is a current that lasts one step",
+        "impulse": "an input value is the area of an impulse",
+    }
     return f"{decay}, {gain}, a neuron fires where v {scheme['compare']} threshold, {meaning[scheme['input']]}"
 
 

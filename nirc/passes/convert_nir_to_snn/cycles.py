@@ -60,17 +60,25 @@ def schedule(graph: nir.GraphOp, cut_at: str) -> Schedule:
     by_name = sorted(zip((name.data for name in graph.inputs), graph.body.block.args, strict=True), key=lambda p: p[0])
     walked, closing = depth_first([*(arg for _, arg in by_name), *sorted(nodes)], lambda node: targets[node])
     order = tuple(name for name in walked if isinstance(name, str))
-    cuts = [*forced, *((source, target) for source, target in closing if isinstance(source, str) and isinstance(target, str))]
+    cuts = [
+        *forced,
+        *((source, target) for source, target in closing if isinstance(source, str) and isinstance(target, str)),
+    ]
     return Schedule(nodes, order, tuple(cuts))
 
 
 def _refuse_stateless_loops(nodes: dict[str, nir.NodeOp]) -> None:
-    stateless = {name: [s for s in sources(node) if not nodes[s].STATEFUL] for name, node in nodes.items() if not node.STATEFUL}
+    stateless = {
+        name: [s for s in sources(node) if not nodes[s].STATEFUL] for name, node in nodes.items() if not node.STATEFUL
+    }
     _, closing = depth_first(sorted(stateless), lambda name: stateless[name])
     faults = list[str]()
     for start, end in closing:
         loop = _path(stateless, end, start)
-        faults.append(f"the loop {' -> '.join(quote(name) for name in [*reversed(loop), loop[-1]])} has no node with state; a value would depend on itself within a step")
+        faults.append(
+            f"the loop {' -> '.join(quote(name) for name in [*reversed(loop), loop[-1]])} has no node "
+            "with state; a value would depend on itself within a step"
+        )
     if faults:
         raise PassFailedException("\n".join(faults))
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from xdsl.dialects.builtin import DenseArrayBase, DenseIntOrFPElementsAttr, IntegerAttr, StringAttr, i1
+from xdsl.dialects.builtin import StringAttr, i1
 from xdsl.ir import Attribute, Block, BlockArgument, SSAValue
 
 from nirc.dialects import nir, snn
-from nirc.dialects.dense import Array, Dense, ElementType, array, dense, dtype_of, shape_text, tensor, uniform
+from nirc.dialects.dense import Array, Dense, ElementType, array, as_dense, dense, doubles, dtype_of, tensor, uniform
 from nirc.dialects.nir import integers, quote
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
 
@@ -39,13 +39,14 @@ class Step:
         """Round to the network's precision; equal numbers become one."""
         return dense(np.asarray(uniform(values), dtype=dtype_of(self.element)))
 
-    def weights(self, attr: DenseIntOrFPElementsAttr) -> Dense:
+    def weights(self, attr: Dense) -> Dense:
         """Weights in the network's precision; the same bytes where they have it already."""
-        values = array(attr)  # pyright: ignore[reportUnknownArgumentType]
-        dtype = dtype_of(self.element)
-        return attr if values.dtype == dtype else dense(values.astype(dtype))  # pyright: ignore[reportUnknownVariableType]
+        values, dtype = array(attr), dtype_of(self.element)
+        return attr if values.dtype == dtype else dense(values.astype(dtype))
 
-    def state(self, node: str, variable: str, shape: nir.Shape, init: Array, element: ElementType | None = None) -> BlockArgument:
+    def state(
+        self, node: str, variable: str, shape: nir.Shape, init: Array, element: ElementType | None = None
+    ) -> BlockArgument:
         """A new state and its value before this step."""
         kind = element or self.element
         argument = self.block.insert_arg(tensor(shape, kind), len(self.block.args))
@@ -91,8 +92,8 @@ class Neuron:
         return self.op.node.data
 
     def __getitem__(self, parameter: str) -> Array:
-        attr = self.op.properties.get(parameter)
-        return array(attr).astype(np.float64) if isinstance(attr, DenseIntOrFPElementsAttr) else np.zeros(())  # pyright: ignore[reportUnknownArgumentType]
+        attr = as_dense(self.op.properties.get(parameter))
+        return np.zeros(()) if attr is None else doubles(attr)
 
     def decay(self, tau_name: str, kind: str) -> Array:
         """The factor that is left of a state after a step; a tau below dt is a fault unless the scheme clips."""
@@ -126,7 +127,8 @@ class Neuron:
             if np.any(self["v_leak"]):
                 where = f"node {quote(self.name)} ({self.op.NIR_TYPE}), v_leak"
                 self.step.faults.append(
-                    f"{where}: {float(np.ravel(self['v_leak'])[0]):g}, must be 0 under the scheme {self.step.scheme.name}"
+                    f"{where}: {float(np.ravel(self['v_leak'])[0]):g}, must be 0 under the scheme "
+                    f"{self.step.scheme.name}"
                 )
             return np.zeros(())
         return self["v_leak"] if kind == "v_leak" else (1 - decay) * self["v_leak"]
@@ -142,7 +144,8 @@ class Neuron:
 
     def reset_kind(self) -> str:
         """zero, v_reset or subtract; `auto` goes by the file's v_reset."""
-        option = {nir.LIFOp: "reset_lif", nir.IFOp: "reset_if"}.get(type(self.op), "reset")
+        options: dict[type[nir.NeuronOp], str] = {nir.LIFOp: "reset_lif", nir.IFOp: "reset_if"}
+        option = options.get(type(self.op), "reset")
         kind = self.step.scheme[option]
         if kind == "auto":
             kind = "v_reset" if np.any(self["v_reset"]) else self.step.auto_reset
@@ -171,8 +174,8 @@ def _spiking(
     reset_at `post`:  u = f(v); z = u > thr; v' = reset(u, z)
     reset_at `next`:  p = v > thr; u = f(v) - p thr (subtract), f(reset(v, p)) (LIF, IF to a value) or
                       reset(f(v), p) (CubaLIF to a value: that step's input is lost); z = u > thr; v' = u
-    prereset, subtract (snnTorch's reset_delay=False): p = v > thr; u = f(v) - p thr; z = u > thr; v' = u + p thr - z thr,
-                      which is f(v) - z thr. To a value it is `post`, because v never starts a step above thr.
+    prereset, subtract (snnTorch's reset_delay=False):  p = v > thr; u = f(v) - p thr; z = u > thr; v' = f(v) - z thr
+                      To a value it is `post`, because v never starts a step above thr.
     """
     step, scheme = neuron.step, neuron.step.scheme
     v = step.state(neuron.name, "v", shape, neuron.v_init())
@@ -283,7 +286,7 @@ def lower_matrix(step: Step, op: nir.LinearOp | nir.AffineOp, x: SSAValue) -> SS
     name = op.node.data
     weight = step.weights(op.weight)
     y = step.add(snn.LinearOp([x], tensor(shape_of(op), step.element), {"weight": weight}, name))
-    return y if op.bias is None else step.plus(y, _f64(op.bias), name)
+    return y if op.bias is None else step.plus(y, doubles(op.bias), name)
 
 
 def lower_conv2d(step: Step, op: nir.Conv2dOp, x: SSAValue) -> SSAValue:
@@ -300,7 +303,7 @@ def lower_conv2d(step: Step, op: nir.Conv2dOp, x: SSAValue) -> SSAValue:
     y = step.add(snn.ConvOp([x], tensor(shape_of(op), step.element), properties, name))
     if op.bias is None:
         return y
-    bias = _f64(op.bias)
+    bias = doubles(op.bias)
     return step.plus(y, bias.reshape(-1, 1, 1) if bias.size > 1 else bias.reshape(()), name)
 
 
@@ -318,7 +321,3 @@ def lower_sum_pool2d(step: Step, op: nir.SumPool2dOp, x: SSAValue) -> SSAValue:
 def lower_flatten(step: Step, op: nir.FlattenOp, x: SSAValue) -> SSAValue:
     """The same numbers, another shape."""
     return step.add(snn.ReshapeOp([x], tensor(shape_of(op), snn.tensor_of(x).element_type), None, op.node.data))
-
-
-def _f64(attr: DenseIntOrFPElementsAttr) -> Array:
-    return array(attr).astype(np.float64)  # pyright: ignore[reportUnknownArgumentType]

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, DictionaryAttr
+from xdsl.dialects.builtin import DictionaryAttr
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array, array
+from nirc.dialects.dense import Array, as_dense, doubles
 from nirc.dialects.nir import quote
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
 
@@ -53,11 +53,7 @@ def depends_on_dt(node: nir.NeuronOp, scheme: Scheme) -> bool:
         return True
     if scheme["input"] == "impulse" or scheme["if_gain"] in ("r", "unit"):
         return False
-    return scheme["if_gain"] == "r*dt" or bool(np.any(_values(node.r) != 1))
-
-
-def _values(attr: DenseIntOrFPElementsAttr) -> Array:
-    return array(attr).astype(np.float64)  # pyright: ignore[reportUnknownArgumentType]
+    return scheme["if_gain"] == "r*dt" or bool(np.any(doubles(node.r) != 1))
 
 
 def taus(node: nir.NeuronOp) -> Iterator[tuple[str, Array]]:
@@ -67,16 +63,19 @@ def taus(node: nir.NeuronOp) -> Iterator[tuple[str, Array]]:
 
 
 def _number(attr: object) -> float | None:
-    if isinstance(attr, DenseIntOrFPElementsAttr) and len(attr) == 1:  # pyright: ignore[reportUnknownArgumentType]
-        value = float(_values(attr).flat[0])  # pyright: ignore[reportUnknownArgumentType]
-        return value if value > 0 and np.isfinite(value) else None
-    return None
+    values = as_dense(attr)
+    if values is None or len(values) != 1:
+        return None
+    value = float(doubles(values).flat[0])
+    return value if value > 0 and np.isfinite(value) else None
 
 
 def _from_metadata(graph: nir.GraphOp, nodes: Iterable[nir.NeuronOp]) -> float | None:
     if graph.metadata is not None and (value := _number(graph.metadata.data.get("dt"))) is not None:
         return value
-    values = {_number(node.metadata.data.get("dt")) if isinstance(node.metadata, DictionaryAttr) else None for node in nodes}
+    values = {
+        _number(node.metadata.data.get("dt")) if isinstance(node.metadata, DictionaryAttr) else None for node in nodes
+    }
     return values.pop() if len(values) == 1 else None
 
 
@@ -109,12 +108,18 @@ def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
     all_taus = [tau for node in leaky for _, tau in taus(node)]
     smallest = min((float(tau.min()) for tau in all_taus), default=np.inf)
     pairs = [pair for node in leaky for pair in _gain_pairs(node)]
-    coded_if = [1 / _values(n.r) for n in nodes if isinstance(n, nir.IFOp) and np.any(_values(n.r) != 1)]
+    coded_if = [1 / doubles(n.r) for n in nodes if isinstance(n, nir.IFOp) and np.any(doubles(n.r) != 1)]
     if leaky and all(np.all(gain == 1) for _, gain, _ in pairs) and not coded_if:
         if smallest > 1:
-            return TimeStep(1.0, f"1, because r is 1 and every tau is above 1 ({smallest:g} is the least): tau counts steps, as Sinabs writes it"), ""
+            return TimeStep(
+                1.0,
+                f"1, because r is 1 and every tau is above 1 ({smallest:g} is the least): tau counts "
+                "steps, as Sinabs writes it",
+            ), ""
         if max(float(tau.max()) for tau in all_taus) < 1e-4:
-            return TimeStep(1e-6, "1e-06 s, a heuristic: r is 1 and every tau is below 1e-4 s, as Norse 1.1 exports it"), ""
+            return TimeStep(
+                1e-6, "1e-06 s, a heuristic: r is 1 and every tau is below 1e-4 s, as Norse 1.1 exports it"
+            ), ""
         return None, "r is 1 everywhere and tau is physical, so the parameters say nothing about dt"
     found = dict[float, str]()
     for encoding in _ENCODINGS:
@@ -124,14 +129,20 @@ def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
             if np.all(gain == 1):
                 silent = silent or required
             elif np.all(gain > 0) and (required or encoding is _ENCODINGS[0]):
-                estimates.append(np.broadcast_to(encoding.estimate(tau, gain), np.broadcast_shapes(tau.shape, gain.shape)))
+                estimates.append(
+                    np.broadcast_to(encoding.estimate(tau, gain), np.broadcast_shapes(tau.shape, gain.shape))
+                )
         if silent or not estimates:
             continue
         flat = np.concatenate([np.ravel(item) for item in estimates])
         low, high = float(flat.min()), float(flat.max())
         dt = float(f"{(low + high) / 2:.1e}")
         if low > 0 and high - low <= _SPREAD * high and abs(dt - high) <= _SPREAD * high and dt < smallest:
-            source = f"{encoding.formula}, as {encoding.writers} write it" if leaky else "1/r of the IF nodes, as SpikingJelly writes it"
+            source = (
+                f"{encoding.formula}, as {encoding.writers} write it"
+                if leaky
+                else "1/r of the IF nodes, as SpikingJelly writes it"
+            )
             found.setdefault(dt, f"{dt:g} s, from {source}: {_estimates(flat)}")
     if len(found) == 1:
         dt, evidence = found.popitem()
@@ -149,15 +160,20 @@ def _estimates(flat: Array) -> str:
 def _gain_pairs(node: nir.NeuronOp) -> Iterator[tuple[Array, Array, bool]]:
     """Pairs (tau, gain, whether the pair must speak): r of each membrane must, w_in of a synapse may."""
     if isinstance(node, nir.CubaLIFOp):
-        yield _values(node.tau_mem), _values(node.r), True
-        yield _values(node.tau_syn), _values(node.w_in), False
+        yield doubles(node.tau_mem), doubles(node.r), True
+        yield doubles(node.tau_syn), doubles(node.w_in), False
     elif isinstance(node, nir.LIFOp | nir.LIOp):
-        yield _values(node.tau), _values(node.r), True
+        yield doubles(node.tau), doubles(node.r), True
 
 
 def candidates(graph: nir.GraphOp, scheme: Scheme) -> list[str]:
     """Steps that users of NIR take, and what each would do to this graph, a line each."""
-    steps = {1e-6: "Norse 1.1 exports", 1e-4: "snnTorch, SpikingJelly, the NIR paper", 1e-3: "Norse, Nengo", 1.0: "Sinabs, Spyx"}
+    steps = {
+        1e-6: "Norse 1.1 exports",
+        1e-4: "snnTorch, SpikingJelly, the NIR paper",
+        1e-3: "Norse, Nengo",
+        1.0: "Sinabs, Spyx",
+    }
     steps[scheme.dt] = steps.get(scheme.dt, f"the scheme {scheme.name}")
     return [f"candidate --dt {dt:g} ({who}): {_consequence(graph, dt)}" for dt, who in sorted(steps.items())]
 
@@ -172,5 +188,7 @@ def _consequence(graph: nir.GraphOp, dt: float) -> str:
     short = [f"{where} is {ratio.min():.3g} steps" for where, ratio in ratios.items() if ratio.min() < 1]
     if short:
         return f"refused, shorter than a step: {', '.join(short[:3])}{' ...' if len(short) > 3 else ''}"
-    listed = [f"{where} is {ratio.min():.4g} steps, keeps {1 - 1 / ratio.min():.4g} a step" for where, ratio in ratios.items()]
+    listed = [
+        f"{where} is {ratio.min():.4g} steps, keeps {1 - 1 / ratio.min():.4g} a step" for where, ratio in ratios.items()
+    ]
     return f"{', '.join(listed[:3])}{' ...' if len(listed) > 3 else ''}" or "no time constants"

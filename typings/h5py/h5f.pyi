@@ -1,0 +1,6 @@
+ACC_RDONLY: int
+
+class FileID:
+    def close(self) -> None: ...
+
+def open(name: bytes, flags: int = ...) -> FileID: ...

@@ -1,0 +1,7 @@
+TYPE_EXTERNAL: int
+
+class LinkInfo:
+    type: int
+
+class LinkProxy:
+    def get_info(self, name: bytes) -> LinkInfo: ...
