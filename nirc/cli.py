@@ -191,6 +191,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
         return
     if model is None:
         raise click.UsageError("give a MODEL, a .nir file")
+    target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
     from nirc import driver, rasters

@@ -11,6 +11,7 @@ section 5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
@@ -25,6 +26,7 @@ from xdsl.utils.exceptions import PassFailedException
 from nirc.dialects import snn, xylo
 from nirc.dialects.dense import Array, Dense, dense, doubles
 from nirc.dialects.nir import assume, quote
+from nirc.passes.xylo_check_limits import structural_violations
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,18 @@ class _Population:
     constant: Array = field(default_factory=lambda: np.zeros(()))
 
     def dash_mem(self) -> Array:
-        return np.broadcast_to(-np.log2(1 - self.mem_decay), self.size)
+        return self.dash(self.mem_decay)
 
     def dash_syn(self) -> Array:
-        return np.broadcast_to(-np.log2(1 - self.syn_decay), self.size)
+        return self.dash(self.syn_decay)
+
+    def dash(self, decay: Array) -> Array:
+        """log2(tau/dt) of a decay per step; infinite where nothing decays, which is a fault of the network."""
+        with np.errstate(divide="ignore"):
+            return np.broadcast_to(-np.log2(1 - decay), self.size)
 
     def bias(self) -> Array:
-        steady = self.gain / (1 - self.syn_decay) * self.constant
+        steady = self.gain * self.constant / np.maximum(1 - self.syn_decay, np.finfo(float).tiny)
         return np.broadcast_to(self.leak + steady, self.size)
 
 
@@ -110,10 +117,12 @@ class _Conversion:
             self.spikes[fire.spikes] = fire.node.data if fire.node else f"layer{len(self.spikes)}"
         populations = [p for fire in fires if (p := self.population(fire)) is not None]
         hidden, readout = self.assign(populations)
+        network = self.build(hidden, list(readout.values()))
         if self.faults:
-            raise PassFailedException("\n".join(self.faults))
+            also = (f"xylo {self.chip}: {fault}" for fault in structural_violations(network, network.limits))
+            raise PassFailedException("\n".join([*self.faults, *also]))
         self.report(hidden, readout)
-        return self.build(hidden, list(readout.values()))
+        return network
 
     # -- one population
 
@@ -130,45 +139,36 @@ class _Conversion:
         if v not in self.nexts or (reset is not None and self.nexts[v] is not reset.next):
             self.fail(fire, "its reset does not act at once on the membrane that fired; Xylo's does")
             return None
-        current, synapse = self.peel(membrane.input)
-        if not isinstance(synapse, snn.FilterOp) or self.nexts.get(synapse.state) is not membrane.input:
+        a, b, gain, into = doubles(membrane.decay), np.zeros(()), doubles(membrane.gain), membrane.input
+        rest, synapse = self.peel(membrane.input)
+        if isinstance(synapse, snn.FilterOp) and self.nexts.get(synapse.state) is membrane.input:
+            b, gain, into = doubles(synapse.decay), doubles(synapse.gain) * gain, synapse.input
+            self.start_at_zero(synapse.state)
+            if np.any(rest):
+                self.fail(fire, "its synapse has a rest value; Xylo's currents decay to 0")
+        else:
             self.fail(fire, "a membrane without a synapse; every input of Xylo passes a synapse first, use CubaLIF")
-            return None
-        if np.any(current):
-            self.fail(fire, "its synapse has a rest value; Xylo's currents decay to 0")
-        a, b = doubles(membrane.decay), doubles(synapse.decay)
+        self.start_at_zero(v)
         if np.any(a >= 1):
-            self.fail(
-                fire, "its membrane does not leak; every state of Xylo decays by at least 1 LSB per step, use CubaLIF"
-            )
+            self.fail(fire, "its membrane does not leak; every state of Xylo loses at least 1 LSB a step, use CubaLIF")
         if np.any(b >= 1):
             self.fail(fire, "its synaptic current does not decay; every state of Xylo does")
         threshold = doubles(fire.threshold)
         if np.any(threshold <= 0):
             self.fail(fire, f"threshold {float(threshold.min()):g}, must be > 0; Xylo would fire 31 times a step")
-        for state in (v, synapse.state):
-            if np.any(doubles(self.states[cast(BlockArgument, state)].init)):
-                label = quote(self.states[cast(BlockArgument, state)].label)
-                assume(self.module, "choice", "initial state", f"{label} starts at 0: the chip cannot preload a state")
-        (size, *rest) = snn.tensor_of(fire.v).get_shape() or (1,)
-        if rest:
-            self.fail(
-                fire,
-                "its neurons stand in rows and columns; Xylo has vectors of neurons, and convolutions do not fit it",
-            )
+        shape = snn.tensor_of(fire.v).get_shape()
+        if len(shape) != 1:
+            self.fail(fire, "its neurons stand in rows and columns; Xylo has vectors of neurons and no convolutions")
             return None
-        found = _Population(
-            self.spikes[fire.spikes],
-            fire,
-            size,
-            a,
-            b,
-            doubles(synapse.gain) * doubles(membrane.gain),
-            threshold,
-            leak,
-        )
-        self.collect(found, synapse.input, np.ones(()))
+        found = _Population(self.spikes[fire.spikes], fire, shape[0], a, b, gain, threshold, leak)
+        self.collect(found, into, np.ones(()))
         return found
+
+    def start_at_zero(self, state: SSAValue) -> None:
+        attr = self.states[cast(BlockArgument, state)]
+        if np.any(doubles(attr.init)):
+            statement = f"{quote(attr.label)} starts at 0: the chip cannot preload a state"
+            assume(self.module, "choice", "initial state", statement)
 
     def reset_of(self, fire: snn.FireOp) -> snn.ResetOp | None:
         resets = [use.operation for use in fire.spikes.uses if isinstance(use.operation, snn.ResetOp)]
@@ -317,7 +317,7 @@ class _Conversion:
 
     def build(self, hidden: list[_Population], readout: list[_Population]) -> xylo.NetworkOp:
         channels = {
-            name.data: snn.tensor_of(arg).get_shape()[0]
+            name.data: math.prod(snn.tensor_of(arg).get_shape())
             for name, arg in zip(self.network.inputs, self.network.input_args, strict=True)
         }
         at_input, at_hidden, at_readout = _places(channels), _places(_sizes(hidden)), _places(_sizes(readout))
@@ -328,6 +328,10 @@ class _Conversion:
         for p in (*hidden, *readout):
             for edge in p.edges:
                 block = (edge.weights * np.broadcast_to(p.gain, p.size)[:, None]).T
+                if self.faults and edge.source not in (
+                    at_hidden if p.name in at_readout else {**at_input, **at_hidden}
+                ):
+                    continue  # an edge that is a fault already
                 if p.name in at_readout:
                     weights_out[at_hidden[edge.source], at_readout[p.name]] += block
                 elif edge.source in at_input:
@@ -342,7 +346,7 @@ class _Conversion:
                     _sizes(hidden),
                     dense(weights_rec),
                     _joined(p.dash_mem() for p in hidden),
-                    dense(np.concatenate([p.dash_syn() for p in hidden])[:, None]),
+                    _joined((p.dash_syn() for p in hidden), columns=1),
                     _joined(np.broadcast_to(p.threshold, p.size) for p in hidden),
                     _joined(p.bias() for p in hidden),
                 ),
@@ -373,8 +377,9 @@ def _places(sizes: dict[str, int]) -> dict[str, slice]:
     return places
 
 
-def _joined(parts: Iterable[Array]) -> Dense:
-    return dense(np.concatenate(list(parts)))
+def _joined(parts: Iterable[Array], columns: int | None = None) -> Dense:
+    joined = np.concatenate([np.zeros(0), *parts])
+    return dense(joined if columns is None else joined.reshape(-1, columns))
 
 
 def _latencies(populations: list[_Population]) -> dict[str, int]:

@@ -60,9 +60,7 @@ def violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     if not all(part.quantized() for part in network.parts()):
         yield "the network holds real numbers; run xylo-quantize first"
         return
-    yield from _counts(network, limits)
-    yield from _reach(network, limits)
-    yield from _connections(network, limits)
+    yield from structural_violations(network, limits)
     for part in network.parts():
         yield from _ranges(part)
     hidden, readout = network.hidden, network.readout
@@ -79,6 +77,13 @@ def violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
             f"all readout thresholds must be equal, they span {thresholds.min()} to {thresholds.max()}; "
             "quantize per layer"
         )
+
+
+def structural_violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
+    """What does not fit whatever the numbers are: neurons, reach, connections; passes before this one report it too."""
+    yield from _counts(network, limits)
+    yield from _reach(network, limits)
+    yield from _connections(network, limits)
 
 
 def _listed(part: xylo.Group) -> str:

@@ -24,6 +24,7 @@ from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense, uniform
 from nirc.dialects.nir import assume, quote
 from nirc.dialects.xylo import XyloLimits
+from nirc.passes.xylo_check_limits import structural_violations
 
 _WEIGHT = 127
 """Symmetric: -128 would have no counterpart."""
@@ -151,7 +152,7 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
         integers[part] = whole["weights"].astype(np.int32)
         _store(part, whole, dash_mem, dash_syn, scale, k)
     if faults:
-        return faults
+        return [*faults, *(f"xylo {network.chip.data}: {v}" for v in structural_violations(network, network.limits))]
     inputs = network.input.size
     network.input.properties["weights"] = dense(np.ascontiguousarray(integers[hidden][:inputs, :reached, None]))
     network.input.properties["weight_shift"] = hidden.weight_shift

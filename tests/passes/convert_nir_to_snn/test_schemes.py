@@ -1,0 +1,404 @@
+"""What each scheme and each option makes of a neuron: coefficients from the formulas of the simulators, and the wiring.
+
+dt = 1 ms throughout; a = 1 - dt/tau is the membrane's decay, b the synapse's, as in the table of semantics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from xdsl.utils.exceptions import DiagnosticException, PassFailedException
+
+from nirc.dialects import snn
+from nirc.dialects.dense import Array, array, as_dense
+from nirc.interpreters.snn import SnnEvaluator
+from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
+from nirc.passes.convert_nir_to_snn.schemes import SCHEMES, parse_scheme
+
+Convert: TypeAlias = Callable[[str, ConvertNirToSnnPass], snn.NetworkOp]
+Steps: TypeAlias = list[tuple[Any, ...]]
+
+DT = 1e-3
+TAU, TAU_SYN, R, W, LEAK, THRESHOLD, RESET = 0.02, 0.005, 3.0, 2.0, 0.25, 1.5, -0.5
+A, B = 1 - DT / TAU, 1 - DT / TAU_SYN
+EXP_A, EXP_B = math.exp(-DT / TAU), math.exp(-DT / TAU_SYN)
+
+
+def fields(**numbers: float) -> str:
+    return ", ".join(f"{name} = dense<{value:.17e}> : tensor<f64>" for name, value in numbers.items())
+
+
+def graph(op: str, **numbers: float) -> str:
+    """One node `n` between Input and Output."""
+    return (
+        'nir.graph @main attributes {inputs = ["x"], outputs = ["y"]} {\n^bb0(%x: !nir.signal<2>):\n'
+        f'%n = nir.{op} "n"(%x) {{{fields(**numbers)}}} : (!nir.signal<2>) -> !nir.signal<2>\n'
+        "nir.yield %n : !nir.signal<2>\n}\n"
+    )
+
+
+def lif(r: float = R, v_leak: float = LEAK, v_reset: float = RESET) -> str:
+    return graph("lif", tau=TAU, r=r, v_leak=v_leak, v_threshold=THRESHOLD, v_reset=v_reset)
+
+
+def cuba_lif(r: float = R, v_leak: float = LEAK, v_reset: float = RESET) -> str:
+    return graph(
+        "cuba_lif",
+        tau_mem=TAU,
+        tau_syn=TAU_SYN,
+        r=r,
+        w_in=W,
+        v_leak=v_leak,
+        v_threshold=THRESHOLD,
+        v_reset=v_reset,
+    )
+
+
+def if_(r: float = R, v_reset: float = RESET) -> str:
+    return graph("if", r=r, v_threshold=THRESHOLD, v_reset=v_reset)
+
+
+def li() -> str:
+    return graph("li", tau=TAU, r=R, v_leak=LEAK)
+
+
+# snnTorch's import demands v_leak = 0, and r = tau_mem/dt of a CubaLIF.
+FOLDED_LIF, FOLDED_CUBA = lif(v_leak=0, v_reset=0), cuba_lif(r=TAU / DT, v_leak=0, v_reset=0)
+HIGH_LIF = THRESHOLD * TAU / (R * DT)
+HIGH_CUBA = THRESHOLD * TAU_SYN / (W * DT)
+
+
+def steps(network: snn.NetworkOp) -> Steps:
+    """The ops of a step in order: name, the options that are text, the constants."""
+    found: Steps = []
+    for op in network.body.block.ops:
+        if isinstance(op, snn.SnnOp):
+            texts = [getattr(op, name).data for name in ("compare", "kind") if name in op.properties]
+            constants = [array(constant) for attr in op.properties.values() if (constant := as_dense(attr)) is not None]
+            found.append((op.name.removeprefix("snn."), *texts, *(float(item) for item in constants)))
+    return found
+
+
+def near(expected: Steps) -> Steps:
+    """The same, where numbers may differ by a few roundings of f64."""
+    return [
+        tuple(pytest.approx(item, rel=1e-12) if isinstance(item, float) else item for item in step)
+        for step in expected
+    ]
+
+
+def initial(network: snn.NetworkOp) -> dict[str, float]:
+    return {state.label: float(array(state.init)) for state in network.states}
+
+
+def at(scheme: str) -> ConvertNirToSnnPass:
+    return ConvertNirToSnnPass(dt=DT, scheme=scheme, precision="f64")
+
+
+def nir_lif(a: float, reset: tuple[str, float] = ("value", RESET)) -> Steps:
+    """v' = a v + r (1 - a) x + (1 - a) v_leak"""
+    return [
+        ("filter", a, R * (1 - a)),
+        ("add", (1 - a) * LEAK),
+        ("fire", ">", THRESHOLD),
+        ("reset", *reset),
+    ]
+
+
+def nir_cuba(a: float, b: float, reset: tuple[str, float] = ("value", RESET)) -> Steps:
+    """i' = b i + w (1 - b) x; v' = a v + r (1 - a) i' + (1 - a) v_leak"""
+    return [("filter", b, W * (1 - b)), *nir_lif(a, reset)]
+
+
+def norse_cuba(reset: tuple[str, float]) -> Steps:
+    """v_leak is the rest value of i, too."""
+    return [("filter", B, W * (1 - B)), ("add", (1 - B) * LEAK), *nir_lif(A, reset)]
+
+
+def prereset(gains: Steps, threshold: float) -> Steps:
+    """p = v > thr; f(v) - p thr decides; v' = f(v) - z thr."""
+    fire, reset = ("fire", ">", threshold), ("reset", "subtract", threshold)
+    return [*gains[:-1], fire, gains[-1], reset, fire, reset]
+
+
+NORSE_LIF: Steps = [("filter", A, 1 - A), ("add", (1 - A) * LEAK), ("fire", ">", THRESHOLD), ("reset", "value", 0.0)]
+UNIT_LIF: Steps = [("filter", A, 1.0)]
+UNIT_CUBA: Steps = [("filter", B, 1.0), ("filter", A, 1.0)]
+
+EXPECTED: dict[tuple[str, str], tuple[str, Steps]] = {
+    ("nir-euler", "lif"): (lif(), nir_lif(A)),
+    ("nir-euler", "cuba_lif"): (cuba_lif(), nir_cuba(A, B)),
+    ("nir-exp-euler", "lif"): (lif(), nir_lif(EXP_A)),
+    ("nir-exp-euler", "cuba_lif"): (cuba_lif(), nir_cuba(EXP_A, EXP_B)),
+    ("norse", "lif"): (lif(), NORSE_LIF),
+    ("norse", "cuba_lif"): (cuba_lif(), norse_cuba(("value", 0.0))),
+    # Norse's reset_method reaches CubaLIF only; v_reset 0, as in every file of Norse's.
+    ("norse-subtract", "lif"): (lif(v_reset=0), NORSE_LIF),
+    ("norse-subtract", "cuba_lif"): (cuba_lif(v_reset=0), norse_cuba(("subtract", THRESHOLD))),
+    # To a value, prereset is no other than a reset at once: v never starts a step above the threshold.
+    ("snntorch", "lif"): (FOLDED_LIF, [*UNIT_LIF, ("fire", ">", HIGH_LIF), ("reset", "value", 0.0)]),
+    ("snntorch", "cuba_lif"): (FOLDED_CUBA, [*UNIT_CUBA, ("fire", ">", HIGH_CUBA), ("reset", "value", 0.0)]),
+    ("snntorch-subtract", "lif"): (FOLDED_LIF, prereset(UNIT_LIF, HIGH_LIF)),
+    ("snntorch-subtract", "cuba_lif"): (FOLDED_CUBA, prereset(UNIT_CUBA, HIGH_CUBA)),
+    # reset_at next: v' is what the threshold was tested on, the reset happens a step later.
+    ("snntorch-native", "lif"): (FOLDED_LIF, prereset(UNIT_LIF, HIGH_LIF)[:-1]),
+    ("snntorch-native", "cuba_lif"): (FOLDED_CUBA, prereset(UNIT_CUBA, HIGH_CUBA)[:-1]),
+}
+
+
+def test_every_scheme_is_here() -> None:
+    assert {scheme for scheme, _ in EXPECTED} == set(SCHEMES)
+
+
+@pytest.mark.parametrize(("scheme", "node"), EXPECTED)
+def test_coefficients(convert: Convert, scheme: str, node: str) -> None:
+    text, expected = EXPECTED[scheme, node]
+    assert steps(convert(text, at(scheme))) == near(expected)
+
+
+@pytest.mark.parametrize(("scheme", "node"), EXPECTED)
+def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None], scheme: str, node: str) -> None:
+    text, _ = EXPECTED[scheme, node]
+    golden(opt(text, f'convert-nir-to-snn{{dt=1.0e-3 scheme="{scheme}"}}'))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "r", "expected"),
+    [
+        ("nir-euler", R, [("filter", 1.0, R), ("fire", ">", THRESHOLD), ("reset", "value", RESET)]),
+        # r = 1/dt is SpikingJelly's encoding of an input that is added as it comes.
+        ("nir-euler", 1 / DT, [("filter", 1.0, 1.0), ("fire", ">", THRESHOLD), ("reset", "value", RESET)]),
+        ("nir-euler,if_gain=r", 1 / DT, [("filter", 1.0, 1 / DT), ("fire", ">", 1.5), ("reset", "value", RESET)]),
+        ("nir-euler,if_gain=r*dt", R, [("filter", 1.0, R * DT), ("fire", ">", 1.5), ("reset", "value", RESET)]),
+        ("nir-euler,if_gain=unit", R, [("filter", 1.0, 1.0), ("fire", ">", 1.5), ("reset", "value", RESET)]),
+        # An impulse of area 1 through dv/dt = r x adds r, whatever the step.
+        ("nir-euler,input=impulse", 1 / DT, [("filter", 1.0, 1 / DT), ("fire", ">", 1.5), ("reset", "value", RESET)]),
+        ("nir-euler,input=impulse,if_gain=r*dt", R, [("filter", 1.0, R), ("fire", ">", 1.5), ("reset", "value", -0.5)]),
+        ("nir-euler,if_decay=0.9", R, [("filter", 0.9, R), ("fire", ">", 1.5), ("reset", "value", RESET)]),
+        ("norse", R, [("filter", 1.0, 1.0), ("fire", ">", THRESHOLD), ("reset", "value", 0.0)]),
+    ],
+)
+def test_gain_of_an_if_node(convert: Convert, scheme: str, r: float, expected: Steps) -> None:
+    assert steps(convert(if_(r), at(scheme))) == near(expected)
+
+
+def test_an_if_node_is_imported_by_snntorch_as_a_leak(convert: Convert) -> None:
+    expected = prereset([("filter", 0.9, 1.0)], THRESHOLD)
+    assert steps(convert(if_(1, v_reset=0), at("snntorch"))) == near(expected)
+
+
+def test_auto_takes_r_where_dt_is_one(convert: Convert) -> None:
+    network = convert(if_(1.0), ConvertNirToSnnPass(dt=1.0, precision="f64"))
+    assert steps(network)[0] == ("filter", 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "index", "expected"),
+    [
+        ("decay_mem=exp", cuba_lif(), 1, ("filter", EXP_A, R * (1 - EXP_A))),
+        ("decay_mem=exp", cuba_lif(), 0, ("filter", B, W * (1 - B))),
+        ("decay_syn=exp", cuba_lif(), 0, ("filter", EXP_B, W * (1 - EXP_B))),
+        ("decay_syn=exp", cuba_lif(), 1, ("filter", A, R * (1 - A))),
+        ("gain_lif=1-a", lif(), 0, ("filter", A, 1 - A)),
+        ("decay_mem=exp,gain_lif=r*dt/tau", lif(), 0, ("filter", EXP_A, R * DT / TAU)),
+        ("decay_mem=exp,gain_lif=dt/tau", lif(), 0, ("filter", EXP_A, DT / TAU)),
+        ("gain_lif=unit", lif(), 0, ("filter", A, 1.0)),
+        ("gain_lif=1-a", li(), 0, ("filter", A, 1 - A)),
+        ("gain_mem=1-a", cuba_lif(), 1, ("filter", A, 1 - A)),
+        ("decay_mem=exp,gain_mem=r*dt/tau", cuba_lif(), 1, ("filter", EXP_A, R * DT / TAU)),
+        ("decay_mem=exp,gain_mem=dt/tau", cuba_lif(), 1, ("filter", EXP_A, DT / TAU)),
+        ("gain_mem=unit", cuba_lif(), 1, ("filter", A, 1.0)),
+        ("decay_syn=exp,gain_syn=w*dt/tau", cuba_lif(), 0, ("filter", EXP_B, W * DT / TAU_SYN)),
+        ("gain_syn=unit", cuba_lif(), 0, ("filter", B, 1.0)),
+        # An impulse of area 1 through tau dv/dt = r x adds r / tau, through tau_syn di/dt = w x it adds w / tau_syn.
+        ("input=impulse", lif(), 0, ("filter", A, R / TAU)),
+        ("input=impulse,gain_lif=1-a", lif(), 0, ("filter", A, 1 / TAU)),
+        ("input=impulse", li(), 0, ("filter", A, R / TAU)),
+        ("input=impulse", cuba_lif(), 0, ("filter", B, W / TAU_SYN)),
+        # i is a current that lasts: its way to v is no input.
+        ("input=impulse", cuba_lif(), 1, ("filter", A, R * (1 - A))),
+        ("leak=v_leak", lif(), 1, ("add", LEAK)),
+        ("syn_leak=true", cuba_lif(), 1, ("add", (1 - B) * LEAK)),
+        ("compare=>=", lif(), 2, ("fire", ">=", THRESHOLD)),
+        ("reset=zero", lif(), 3, ("reset", "value", 0.0)),
+        ("reset=v_reset", lif(), 3, ("reset", "value", RESET)),
+        ("reset=subtract", lif(), 3, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset=subtract", cuba_lif(), 4, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset=subtract", if_(), 2, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset_lif=subtract", lif(), 3, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset_lif=subtract", cuba_lif(), 4, ("reset", "value", RESET)),
+        ("reset_if=subtract", if_(), 2, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset_if=subtract", lif(), 3, ("reset", "value", RESET)),
+        ("reset=zero,reset_lif=subtract", lif(), 3, ("reset", "subtract", THRESHOLD - RESET)),
+        ("reset=auto", lif(), 3, ("reset", "value", RESET)),
+        ("reset=auto", lif(v_reset=0), 3, ("reset", "value", 0.0)),
+    ],
+)
+def test_an_option_changes_its_coefficient(
+    convert: Convert, option: str, text: str, index: int, expected: tuple[Any, ...]
+) -> None:
+    assert [steps(convert(text, at(f"nir-euler,{option}")))[index]] == near([expected])
+
+
+def test_no_leak_means_no_constant(convert: Convert) -> None:
+    expected = [("filter", A, R * (1 - A)), ("fire", ">", THRESHOLD), ("reset", "value", RESET)]
+    assert steps(convert(lif(v_leak=0), at("nir-euler,leak=none"))) == near(expected)
+    assert steps(convert(lif(v_leak=0), at("nir-euler"))) == near(expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "expected"),
+    [
+        ("v_init=v_leak", lif(), {"n.v": LEAK}),
+        ("v_init=0", lif(), {"n.v": 0}),
+        ("v_init=v_reset", lif(), {"n.v": RESET}),
+        ("v_init=v_leak", li(), {"n.v": LEAK}),
+        ("v_init=v_leak", cuba_lif(), {"n.i": 0, "n.v": LEAK}),
+        ("v_init=v_reset", cuba_lif(), {"n.i": 0, "n.v": RESET}),
+        ("syn_leak=true", cuba_lif(), {"n.i": LEAK, "n.v": LEAK}),
+        ("v_init=v_leak", if_(), {"n.v": 0}),
+        ("v_init=v_reset", if_(), {"n.v": RESET}),
+    ],
+)
+def test_states_before_the_first_step(convert: Convert, option: str, text: str, expected: dict[str, float]) -> None:
+    assert initial(convert(text, at(f"nir-euler,{option}"))) == expected
+
+
+def test_a_reset_to_a_value_at_the_next_step_is_before_the_leak_of_a_lif(convert: Convert) -> None:
+    fire, leak = ("fire", ">", THRESHOLD), ("add", (1 - A) * LEAK)
+    expected = [fire, ("reset", "value", RESET), ("filter", A, R * (1 - A)), leak, fire]
+    assert steps(convert(lif(), at("nir-euler,reset_at=next"))) == near(expected)
+
+
+def test_a_reset_to_a_value_at_the_next_step_takes_the_input_of_a_cuba_lif_away(convert: Convert) -> None:
+    fire, synapse = ("fire", ">", THRESHOLD), ("filter", B, W * (1 - B))
+    expected = [
+        synapse,
+        fire,
+        ("filter", A, R * (1 - A)),
+        ("add", (1 - A) * LEAK),
+        ("reset", "value", RESET),
+        fire,
+    ]
+    assert steps(convert(cuba_lif(), at("nir-euler,reset_at=next"))) == near(expected)
+
+
+def test_the_kind_of_the_target_is_taken_where_v_reset_is_zero(convert: Convert) -> None:
+    def resets(text: str, scheme: str | None = None) -> Steps:
+        conversion = ConvertNirToSnnPass(dt=DT, scheme=scheme, auto_reset="subtract", precision="f64")
+        return [step for step in steps(convert(text, conversion)) if step[0] == "reset"]
+
+    assert resets(lif(v_reset=0)) == [("reset", "subtract", THRESHOLD)]
+    assert resets(lif()) == [("reset", "value", RESET)]
+    assert resets(lif(v_reset=0), "norse") == [("reset", "value", 0.0)]
+
+
+@pytest.mark.parametrize("reset", ["zero", "v_reset", "subtract"])
+def test_the_flag_reset_is_short_for_the_option(convert: Convert, reset: str) -> None:
+    flagged = ConvertNirToSnnPass(dt=DT, scheme="nir-exp-euler", reset=reset, precision="f64")
+    assert steps(convert(lif(), flagged)) == steps(convert(lif(), at(f"nir-exp-euler,reset={reset}")))
+
+
+def test_coefficients_are_rounded_once(convert: Convert) -> None:
+    network = convert(lif(), ConvertNirToSnnPass(dt=DT, scheme="nir-exp-euler"))
+    (op,) = [op for op in network.body.block.ops if isinstance(op, snn.FilterOp)]
+    assert array(op.decay) == np.float32(EXP_A)
+    assert array(op.gain) == np.float32(R * (1 - EXP_A))
+    assert array(op.gain) != np.float32(R) * (np.float32(1) - np.float32(EXP_A))
+
+
+def spikes(network: snn.NetworkOp, x: Array) -> Array:
+    return SnnEvaluator(network).run({"x": x})["y"]
+
+
+@pytest.mark.parametrize("reset", ["zero", "v_reset", "subtract"])
+@pytest.mark.parametrize("v_reset", [0.0, RESET])
+@pytest.mark.parametrize("v_leak", [0.0, LEAK])
+def test_folding_the_gain_into_the_threshold_changes_no_spike(
+    convert: Convert, reset: str, v_reset: float, v_leak: float
+) -> None:
+    """All of v is divided by r dt/tau, so threshold, v_reset and v_leak must be, too."""
+    x = np.random.default_rng(1).uniform(0, 20, (200, 1, 2))
+    text = lif(v_leak=v_leak, v_reset=v_reset)
+    plain = spikes(convert(text, at(f"nir-euler,reset={reset}")), x)
+    folded = spikes(convert(text, at(f"nir-euler,reset={reset},fold_thr=true,gain_lif=unit")), x)
+    assert plain.sum() > 20
+    assert np.count_nonzero(plain != folded) == 0
+
+
+def test_a_folded_input_enters_with_gain_one(convert: Convert) -> None:
+    expected = [("filter", A, 1.0), ("fire", ">", HIGH_LIF), ("reset", "value", 0.0)]
+    assert steps(convert(FOLDED_LIF, at("nir-euler,fold_thr=true"))) == near(expected)
+
+
+def test_a_threshold_cannot_be_folded_by_a_gain_of_zero(convert: Convert) -> None:
+    with pytest.raises(PassFailedException, match=r"node 'n' \(LIF\), r: 0"):
+        convert(lif(r=0, v_leak=0, v_reset=0), at("snntorch"))
+
+
+def test_snntorch_refuses_a_leak(convert: Convert) -> None:
+    message = r"node 'n' \(LIF\), v_leak: 0.25, must be 0 under the scheme snntorch"
+    with pytest.raises(PassFailedException, match=message):
+        convert(lif(), at("snntorch"))
+
+
+def test_snntorch_refuses_a_gain_that_is_not_tau_over_dt(convert: Convert) -> None:
+    message = r"node 'n' \(CubaLIF\), r: 3, must be tau_mem/dt = 20 under the scheme snntorch-native"
+    with pytest.raises(PassFailedException, match=message):
+        convert(cuba_lif(v_leak=0), at("snntorch-native"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("brian", r"unknown scheme 'brian'; known: nir-euler, nir-exp-euler, norse, "),
+        ("", r"unknown scheme ''; known: "),
+        ("norse,speed=fast", r"scheme option 'speed' is unknown; known: decay_mem, decay_syn, clip, "),
+        ("norse,compare=<", r"scheme option compare: '<' is not one of >, >="),
+        ("norse,clip", r"scheme option clip: '' is not one of false, true"),
+        ("norse,clip=yes", r"scheme option clip: 'yes' is not one of false, true"),
+        ("norse,reset=never", r"scheme option reset: 'never' is not one of auto, zero, v_reset, subtract"),
+        ("norse,if_decay=2", r"scheme option if_decay: '2' is not a number in \[0, 1\]"),
+        ("norse,if_decay=much", r"scheme option if_decay: 'much' is not a number in \[0, 1\]"),
+        ("norse,if_decay=nan", r"scheme option if_decay: 'nan' is not a number in \[0, 1\]"),
+    ],
+)
+def test_what_is_no_scheme_is_refused(text: str, message: str) -> None:
+    with pytest.raises(DiagnosticException, match=message):
+        parse_scheme(text)
+
+
+def test_all_that_is_wrong_with_a_scheme_is_said() -> None:
+    with pytest.raises(DiagnosticException) as raised:
+        parse_scheme("brian,speed=fast,clip=yes")
+    assert [line.split(";")[0] for line in str(raised.value).splitlines()] == [
+        "unknown scheme 'brian'",
+        "scheme option 'speed' is unknown",
+        "scheme option clip: 'yes' is not one of false, true",
+    ]
+
+
+def test_the_reset_flag_refuses_what_is_no_kind(convert: Convert) -> None:
+    with pytest.raises(DiagnosticException, match=r"scheme option reset: 'never' is not one of auto, zero"):
+        convert(lif(), ConvertNirToSnnPass(dt=DT, reset="never"))
+
+
+def test_an_unknown_precision_is_refused(convert: Convert) -> None:
+    with pytest.raises(DiagnosticException, match=r"precision 'f16' is neither f32 nor f64"):
+        convert(lif(), ConvertNirToSnnPass(dt=DT, precision="f16"))
+
+
+@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
+def test_true_in_any_case(value: str) -> None:
+    assert parse_scheme(f"nir-euler,clip={value}").flag("clip")
+
+
+@pytest.mark.parametrize("text", ["norse", "norse,reset=subtract", "snntorch,v_init=v_leak,clip=false", "nir-euler,if_decay=0.5"])
+def test_a_scheme_is_spelled_so_that_it_reads_back(text: str) -> None:
+    scheme = parse_scheme(text)
+    assert parse_scheme(scheme.spelling).options == scheme.options
+    assert scheme.spelling.startswith(text.split(",")[0])
