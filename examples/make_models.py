@@ -1,7 +1,7 @@
 """Makes the models and rasters that ship with nirc: `python examples/make_models.py`.
 
-gestures.nir   12 input channels, 48 recurrent current-based neurons, 8 readout neurons; weights drawn at random, scaled so
-               that every layer is active on gestures.npz (moving bursts over the channels, 200 steps of 1 ms).
+gestures.nir   12 input channels, 48 recurrent current-based neurons, 8 readout neurons; weights drawn at random, scaled
+               so that every layer is active on gestures.npz (moving bursts over the channels, 200 steps of 1 ms).
                Parameters are written as snnTorch writes them: r = tau_mem/dt, w_in = tau_syn/dt, so dt can be found.
 edges.nir      a small convolutional network of integrate-and-fire neurons over 2 x 16 x 16 events; runs on `snn`.
 
@@ -10,6 +10,7 @@ The same numbers come out every time (PCG64 with fixed seeds).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def edges() -> None:
         "output": {"type": "Output", "shape": np.array([10])},
     }
     chain = list(nodes)
-    write_nir(HERE / "edges.nir", nodes, list(zip(chain, chain[1:], strict=False)))
+    write_nir(HERE / "edges.nir", nodes, list(pairwise(chain)))
     raster = (rng.random((40, 2, 16, 16)) < 0.08).astype(np.uint8)
     np.savez_compressed(HERE / "edges.npz", input=raster)
 

@@ -69,6 +69,7 @@ class Instrumentation:
     stream: IO[str] = field(default_factory=lambda: sys.stderr)
     times: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
     _last: str = ""
+    _count: int = -1
 
     def start(self, step: ModulePass, module: ModuleOp) -> None:
         """Called before a pass."""
@@ -87,9 +88,10 @@ class Instrumentation:
             or (self.after_change and ir_text(module, self.limit) != self._last)
         ):
             self._dump("After", step, module)
+        self._count += 1
         if self.tree_dir is not None:
             os.makedirs(self.tree_dir, exist_ok=True)
-            path = os.path.join(self.tree_dir, f"{len(self.times) - 1}_{step.name}.mlir")
+            path = os.path.join(self.tree_dir, f"{self._count}_{step.name}.mlir")
             with open(path, "w", encoding="utf-8") as file:
                 file.write(ir_text(module, self.limit))
 

@@ -66,10 +66,10 @@ class XyloLimits:
     readout_neurons: int
     synapses: int
     """Per hidden neuron; a readout neuron has one."""
-    input_reach: int
-    """Hidden neurons that inputs can reach: the first so many."""
-    readout_reach: int
-    """Hidden neurons that the readout can read: the last so many."""
+    input_reach: int | None
+    """Hidden neurons that inputs can reach: the first so many; None: all."""
+    readout_reach: int | None
+    """Hidden neurons that the readout can read: the last so many; None: all."""
     fan_out: int
     """Distinct hidden targets of one hidden neuron."""
     connections: int
@@ -92,8 +92,8 @@ class XyloLimits:
 
 
 CHIPS: dict[str, XyloLimits] = {
-    "v1": XyloLimits("SYNS61300", 16, 1000, 8, 2, 1000, 1000, 63, 32_000, False, True, ()),
-    "audio2": XyloLimits("SYNS61201", 16, 1000, 8, 2, 1000, 1000, 63, 32_000, True, False, ("fan_out", "connections")),
+    "v1": XyloLimits("SYNS61300", 16, 1000, 8, 2, None, None, 63, 32_000, False, True, ()),
+    "audio2": XyloLimits("SYNS61201", 16, 1000, 8, 2, None, None, 63, 32_000, True, False, ("fan_out", "connections")),
     "audio3": XyloLimits(
         "SYNS65302", 16, 992, 32, 2, 128, 128, 1024, 31_744, True, False, ("hidden_neurons", "fan_out", "connections")
     ),

@@ -177,17 +177,17 @@ class _Conversion:
             return None
         (reset,) = resets
         amount = doubles(reset.amount)
-        if reset.kind.data != "subtract":
+        if np.any(amount) and reset.kind.data != "subtract":
             to = f"{float(np.ravel(amount)[0]):g}"
             self.fail(
-                fire,
-                f"a spike resets it to {to}; Xylo resets by subtraction of the threshold only, compile "
-                "with --reset subtract or auto",
+                fire, f"a spike resets it to v_reset = {to}; Xylo subtracts the threshold, which needs v_reset = 0"
             )
+        elif reset.kind.data != "subtract":
+            why = "Xylo resets by subtraction of the threshold only, compile with --reset subtract or auto"
+            self.fail(fire, f"a spike resets it to 0; {why}")
         elif np.any(amount != doubles(fire.threshold)):
             self.fail(
-                fire,
-                "a spike subtracts something else than the threshold (v_reset is not 0); Xylo subtracts the threshold",
+                fire, "a spike subtracts threshold - v_reset; Xylo subtracts the threshold, which needs v_reset = 0"
             )
         return reset
 

@@ -109,21 +109,21 @@ def _counts(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
 
 
 def _reach(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
-    hidden = network.hidden
-    weights = network.input.numbers("weights")
-    beyond = np.flatnonzero(weights[:, limits.input_reach :].any(axis=(0, 2))) + limits.input_reach
+    hidden, reach = network.hidden, limits.input_reach
+    beyond = np.flatnonzero(network.input.numbers("weights").any(axis=(0, 2)))
+    beyond = beyond[beyond >= (hidden.size if reach is None else reach)]
     if beyond.size:
         yield (
             f"inputs reach {hidden.where(int(beyond[0]))}{and_more(beyond.size)}, on the chip only the first "
-            f"{limits.input_reach} hidden neurons; let at most {limits.input_reach} neurons read the input"
+            f"{reach} hidden neurons; let at most {reach} neurons read the input"
         )
-    weights = network.readout.numbers("weights")
-    first = hidden.size - len(weights)
-    unread = np.flatnonzero(weights[: max(len(weights) - limits.readout_reach, 0)].any(axis=1)) + first
+    weights, reach = network.readout.numbers("weights"), limits.readout_reach
+    unread = np.flatnonzero(weights.any(axis=1)) + hidden.size - len(weights)
+    unread = unread[unread < (0 if reach is None else hidden.size - reach)]
     if unread.size:
         yield (
             f"the readout reads {hidden.where(int(unread[0]))}{and_more(unread.size)}, on the chip only the "
-            f"last {limits.readout_reach} hidden neurons; let at most {limits.readout_reach} neurons feed it"
+            f"last {reach} hidden neurons; let at most {reach} neurons feed it"
         )
 
 

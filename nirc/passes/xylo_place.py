@@ -27,11 +27,9 @@ class XyloPlacePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in op.ops:
             if isinstance(network, xylo.NetworkOp):
-                weights = network.input.numbers("weights")
-                reach = network.limits.input_reach
-                if not np.any(weights[:, reach:]):
+                weights, reach = network.input.numbers("weights"), network.limits.input_reach
+                if reach is not None and not np.any(weights[:, reach:]):
                     network.input.properties["weights"] = dense(np.ascontiguousarray(weights[:, :reach]))
-                weights = network.readout.numbers("weights")
-                first = max(len(weights) - network.limits.readout_reach, 0)
-                if not np.any(weights[:first]):
-                    network.readout.properties["weights"] = dense(np.ascontiguousarray(weights[first:]))
+                weights, reach = network.readout.numbers("weights"), network.limits.readout_reach
+                if reach is not None and not np.any(weights[:-reach]):
+                    network.readout.properties["weights"] = dense(np.ascontiguousarray(weights[-reach:]))

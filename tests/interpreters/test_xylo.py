@@ -186,10 +186,11 @@ def random_weights(rng: np.random.Generator, shape: tuple[int, ...], low: int, h
 
 def excited(rng: np.random.Generator, weights: Array) -> Array:
     """The first target and half of the others get weights above 0 alone, so that somebody spikes."""
-    targets = rng.random(weights.shape[1]) < 0.5
-    targets[0] = True
-    chosen = targets.reshape(1, -1, *(1,) * (weights.ndim - 2))
-    return np.where(chosen, np.clip(np.abs(weights), 1, 127), weights)
+    weights = weights.copy()
+    for target in range(weights.shape[1]):
+        if target == 0 or rng.random() < 0.5:
+            weights[:, target] = np.clip(np.abs(weights[:, target]), 1, 127)
+    return weights
 
 
 def random_network(rng: np.random.Generator, core: int = 2) -> tuple[Spec, Array]:
@@ -242,7 +243,7 @@ def random_network(rng: np.random.Generator, core: int = 2) -> tuple[Spec, Array
         "weight_shift_rec": shifts[1],
         "weight_shift_out": shifts[2],
     }
-    aliases = random_aliases(rng, hidden) if aliased else [[] for _ in range(hidden)]
+    aliases: list[list[int]] = random_aliases(rng, hidden) if aliased else [[] for _ in range(hidden)]
     return {name: values.tolist() for name, values in numbers.items()} | {"aliases": aliases}, raster
 
 
@@ -265,67 +266,63 @@ def layers_of(spec: Spec, split: bool) -> Layers | None:
 
 def features(spec: Spec, raster: Array, states: Mapping[str, Array]) -> set[str]:
     """What really occurs in a run of the simulator."""
-    rec, win = np.array(spec["weights_rec"]), np.array(spec["weights_in"])
-    spikes, aliases = states["Spikes"].astype(np.int64), spec["aliases"]
-    fired = spikes.any(axis=0)
-    delivered = np.minimum(raster, 15)
+    weights_in, weights_rec, weights_out = (np.array(spec[f"weights_{name}"]) for name in ("in", "rec", "out"))
+    inputs, hidden, synapses = len(weights_in), len(weights_rec), weights_rec.shape[2]
+    reached, read = weights_in.shape[1], len(weights_out)
+    spikes, delivered = states["Spikes"].astype(np.int64), np.minimum(raster, 15)
     before = np.concatenate([np.zeros_like(spikes[:1]), spikes[:-1]])
-    hidden, readout = len(rec), len(spec["threshold_out"])
-    active = [t >= 0 and bool(fired[i]) for i, t in enumerate(alias_of(aliases))]
+    driven = bool(np.any(delivered.any(axis=0) & weights_in.any(axis=(1, 2))))
+    recurrent = bool(np.any(before.any(axis=0) & weights_rec.any(axis=(1, 2))))
+    # What an alias hands on: neuron to target, where the neuron spikes.
+    aliases = {n: targets[0] for n, targets in enumerate(spec["aliases"]) if targets and spikes[:, n].any()}
+
+    # A current is recorded after its decay, never at 32767. Its sum, exact up to where it first leaves int16, tells.
+    wide = np.zeros((inputs + hidden, hidden, synapses), np.int64)
+    wide[:inputs, :reached] = weights_in << spec["weight_shift_in"]
+    wide[inputs:] = weights_rec << spec["weight_shift_rec"]
+    out = weights_out << spec["weight_shift_out"]
+    sources = np.concatenate([delivered, before], axis=1)
+    sums = [current_sums(states[name], sources, wide[:, :, k]) for name, k in (("Isyn", 0), ("Isyn2", synapses - 1))]
+    sums.append(current_sums(states["Isyn_out"], before[:, hidden - read :], out))
+    current = any(np.any(left) for left, _ in sums)
+    membrane = any(np.any((states[name] == LOW) | (states[name] == HIGH)) for name in ("Vmem", "Vmem_out"))
+
+    dashes = spec["dash_mem"] + spec["dash_mem_out"] + spec["dash_syn"]
     found = {
-        "hidden spikes": fired.any(),
+        "hidden spikes": spikes.any(),
         "readout spikes": states["out"].any(),
-        "recurrence": np.any(before.any(axis=0) & rec.any(axis=(1, 2))),
+        "recurrence": recurrent,
         "second synapse": states["Isyn2"].any(),
-        "alias": any(active),
-        "alias to a higher index": any(on and alias_of(aliases)[i] > i for i, on in enumerate(active)),
-        "alias to a lower index": any(on and alias_of(aliases)[i] < i for i, on in enumerate(active)),
-        "alias handed on": any(
-            on and active[alias_of(aliases)[i]] and alias_of(aliases)[i] > i for i, on in enumerate(active)
-        ),
-        "bias": any(spec["bias"]) or any(spec["bias_out"]),
+        "alias": aliases,
+        "alias to a higher index": any(target > n for n, target in aliases.items()),
+        "alias to a lower index": any(target < n for n, target in aliases.items()),
+        "alias of an alias": any(target in aliases and target > n for n, target in aliases.items()),
+        "bias": any(spec["bias"] + spec["bias_out"]),
         "negative bias": min(spec["bias"] + spec["bias_out"]) < 0,
-        "shift": (spec["weight_shift_in"] > 0 and win.any() and delivered.any())
-        or (spec["weight_shift_rec"] > 0 and np.any(before.any(axis=0) & rec.any(axis=(1, 2))))
+        "shift": (spec["weight_shift_in"] > 0 and driven)
+        or (spec["weight_shift_rec"] > 0 and recurrent)
         or (spec["weight_shift_out"] > 0 and states["Isyn_out"].any()),
         "events dropped": np.any(raster > 15),
         "several spikes in a step": np.any(spikes > 1),
         "31 spikes in a step": np.any(spikes == 31),
-        "dash 0": 0 in spec["dash_mem"] + spec["dash_mem_out"] + spec["dash_syn"],
-        "dash 15": 15 in spec["dash_mem"] + spec["dash_mem_out"] + spec["dash_syn"],
+        "dash 0": 0 in dashes,
+        "dash 15": 15 in dashes,
         "threshold 0": 0 in spec["threshold"] + spec["threshold_out"],
-        "inputs or readout reach a part": len(spec["weights_out"]) < hidden or win.shape[1] < hidden,
-        "membrane saturates": any(
-            np.any((states[name] == LOW) | (states[name] == HIGH)) for name in ("Vmem", "Vmem_out")
-        ),
+        "inputs or readout reach a part": min(reached, read) < hidden,
+        "membrane saturates": membrane,
+        "current saturates": current,
+        "current saturates and comes back in a step": any(np.any(left & back) for left, back in sums),
+        "saturation": membrane or current,
     }
-    # A current is recorded after its decay, never at 32767. Its sum, exact up to where it first leaves int16, tells.
-    weights_in = np.zeros((len(win), hidden, win.shape[2]), np.int64)
-    weights_in[:, : win.shape[1]] = win << spec["weight_shift_in"]
-    wide = np.concatenate([weights_in, rec << spec["weight_shift_rec"]])
-    out = np.zeros((hidden, readout), np.int64)
-    out[hidden - len(spec["weights_out"]) :] = np.array(spec["weights_out"]) << spec["weight_shift_out"]
-    sources = np.concatenate([delivered, before], axis=1)
-    sums = [
-        current_sums(states[name], sources, wide[:, :, k]) for k, name in enumerate(("Isyn", "Isyn2")[: wide.shape[2]])
-    ]
-    sums.append(current_sums(states["Isyn_out"], before, out))
-    found["current saturates"] = any(np.any(left) for left, _ in sums)
-    found["current saturates between sources of opposite sign"] = any(np.any(left & back) for left, back in sums)
-    found["saturation"] = found["membrane saturates"] or found["current saturates"]
     return {name for name, occurs in found.items() if occurs}
-
-
-def alias_of(aliases: list[list[int]]) -> list[int]:
-    return [targets[0] if targets else -1 for targets in aliases]
 
 
 def current_sums(recorded: Array, sources: Array, weights: Array) -> tuple[Array, Array]:
     """Per step and neuron: whether the sum of a current leaves int16 at any source, and whether it ends inside."""
     start = np.concatenate([np.zeros_like(recorded[:1]), recorded[:-1]]).astype(np.int64)
     sums = start[:, None] + np.cumsum(sources[:, :, None] * weights, axis=1)
-    outside = (sums < LOW) | (sums > HIGH)
-    return outside.any(axis=1), ~outside[:, -1]
+    outside: Array = (sums < LOW) | (sums > HIGH)
+    return np.any(outside, axis=1), ~outside[:, -1]
 
 
 def test_random_networks(simulate: Simulate) -> None:
@@ -388,7 +385,7 @@ def test_states_stay_between_calls_until_reset(simulate: Simulate) -> None:
 def test_batch_equals_separate_runs() -> None:
     """Rows of one batch do not touch: a loud row saturates, a quiet one does not, a silent one stays at 0."""
     spiking = 0
-    for seed in range(20):
+    for seed in range(12):
         spec, raster = random_network(np.random.default_rng([11, seed]))
         op = network_of(spec)
         batch = np.stack([raster, np.minimum(raster, 1), raster[::-1], raster * 0], axis=1)
@@ -400,7 +397,7 @@ def test_batch_equals_separate_runs() -> None:
                 differences({n: s[:, row] for n, s in together.items()}, {n: s[:, 0] for n, s in alone.items()}) == []
             )
         spiking += len({together["Spikes"][:, row].sum() for row in range(4)}) == 4
-    assert spiking >= 10
+    assert spiking >= 6
 
 
 def run_tiny(*counts: int, **changes: Any) -> dict[str, list[int]]:
@@ -438,25 +435,29 @@ def test_threshold_zero_fires_as_often_as_a_step_allows() -> None:
     assert got["out"] == [0, 1]
 
 
-def test_an_alias_hands_spikes_on() -> None:
-    """Neuron 0 fires twice and hands them to neuron 1 in the same step, 1 hands them to 2 in turn."""
+@pytest.mark.parametrize(
+    ("source", "aliases", "spikes"),
+    [
+        (0, [[2], [], []], [2, 0, 2]),
+        (0, [[1], [2], []], [2, 2, 2]),
+        (0, [[2], [], [1]], [2, 2, 2]),
+        (2, [[1], [], [0]], [2, 0, 2]),
+    ],
+)
+def test_an_alias_hands_spikes_on(source: int, aliases: list[list[int]], spikes: list[int]) -> None:
+    """In the order of the indices: a higher target hands them on in the same step, a lower one was through already."""
     spec = TINY | {
-        "weights_in": [[27, 0, 0]],
-        "weights_rec": np.zeros((3, 3), int).tolist(),
+        "weights_in": [[27 if n == source else 0 for n in range(3)]],  # i = v = 27 - (27 >> 2) = 21: two spikes
+        "weights_rec": [[0] * 3] * 3,
         "weights_out": [[0], [0], [5]],
         "dash_mem": [2, 2, 2],
         "dash_syn": [2, 2, 2],
         "threshold": [10, 10, 10],
         "bias": [0, 0, 0],
+        "aliases": aliases,
     }
-    # i = 27 - (27 >> 2) = 21 = v: two spikes
-    for aliases, spikes in (([[1], [2], []], [2, 2, 2]), ([[2], [], [1]], [2, 2, 2]), ([[], [], []], [2, 0, 0])):
-        got = evolve(recording(network_of(spec | {"aliases": aliases})), np.array([[[1]]]))
-        assert got["Spikes"].ravel().tolist() == spikes
-    # From 2 down to 0: neuron 0 was through already, its spikes are added.
-    backwards = spec | {"weights_in": [[0, 0, 27]], "aliases": [[1], [], [0]]}
-    got = evolve(recording(network_of(backwards)), np.array([[[1]]]))
-    assert got["Spikes"].ravel().tolist() == [2, 0, 2]
+    got = evolve(recording(network_of(spec)), np.array([[[1]]]))
+    assert got["Spikes"].ravel().tolist() == spikes
 
 
 def test_events_above_fifteen_are_dropped_and_counted() -> None:
@@ -471,7 +472,7 @@ def test_events_above_fifteen_are_dropped_and_counted() -> None:
     assert evaluator.dropped == 25 + 1 + 240 + 2 * 2
 
 
-@pytest.mark.parametrize(("chip", "last"), [("v1", 32765), ("audio2", -1), ("audio3", -1), ("imu", -1)])
+@pytest.mark.parametrize(("chip", "last"), [("v1", 32765), ("audio2", -1), ("audio3", -1)])
 def test_core_v1_saturates_the_membrane_once(chip: str, last: int) -> None:
     """From -32768 by two currents of 32766: later cores clip what a step adds to 32767, the first one does not."""
     spec = TINY | {

@@ -1,4 +1,4 @@
-"""The discretized networks against recordings of the simulators that their schemes name, and against exporters' own runs."""
+"""Discretized networks against recordings of the simulators that their schemes name, and against exporters' own runs."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def as_float(values: Array) -> Array:
         ("noDelay_noBias_subtract", "snntorch", "snntorch-subtract"),
     ],
 )
-def test_braille_spikes_are_the_recorded_ones(
-    load: Load, shared: Path, model: str, platform: str, scheme: str
-) -> None:
+def test_braille_spikes_are_the_recorded_ones(load: Load, shared: Path, model: str, platform: str, scheme: str) -> None:
     cases = shared / "cases" / "braille_recorded"
     network = load(shared / "models" / f"braille_{model}.nir", ConvertNirToSnnPass(scheme=scheme))
     x = np.load(cases / "braille_ds_test0_input_recovered.npy")

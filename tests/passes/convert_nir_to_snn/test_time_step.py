@@ -41,7 +41,7 @@ EXPORTS = {
     "spyx_conv_if": 1.0,
     "spyx_lif_mlp": 1.0,
 }
-"""The step that recovers each exporter; None: r is 1 and tau physical, which says nothing. (spyx_psu has a Threshold.)"""
+"""The step that recovers each exporter; None: r is 1 and tau physical, which says nothing. spyx_psu has a Threshold."""
 
 
 def dense(*values: float) -> str:
@@ -203,7 +203,7 @@ REFUSED = {
     "node metadata at one of two": graph(
         lif("a", "x", TAU, (1,), f", metadata = {{dt = {dense(1e-4)}}}"), lif("z", "a", TAU, (1,))
     ),
-    "if_gain r*dt": graph(if_("z", "x", 7)),
+    "r of an if node that is no round step": graph(if_("z", "x", 7)),
 }
 
 

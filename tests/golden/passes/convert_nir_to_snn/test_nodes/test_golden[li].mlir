@@ -1,0 +1,8 @@
+builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">, #nir.assumption<"choice", "initial state", "v = v_leak for 'n'">]} {
+  snn.network @main attributes {inputs = ["x"], outputs = ["y"], states = [#snn.state<"n", "v", dense<2.500000e-01> : tensor<f32>>], scheme = "nir-euler"} {
+  ^bb0(%x: tensor<2xf32>, %v: tensor<2xf32>):
+    %n = snn.filter %x, %v {decay = dense<9.500000e-01> : tensor<f32>, gain = dense<[1.500000e-01, 3.000000e-01]> : tensor<2xf32>, node = "n"} : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    %n_1 = snn.add %n {constant = dense<1.250000e-02> : tensor<f32>, node = "n"} : (tensor<2xf32>) -> tensor<2xf32>
+    snn.yield %n_1, %n_1 : tensor<2xf32>, tensor<2xf32>
+  }
+}
