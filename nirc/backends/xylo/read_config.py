@@ -165,8 +165,8 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Mapping
     dash_syn = [whole("dash_syn", (n,))] + ([whole("dash_syn_2", (n,))] if synapses == 2 else [])
     bias = "bias_hidden" if spec.get("bias_hidden") is not None else "bias"
     aliases: list[list[int]] = spec.get("aliases") or [[] for _ in range(n)]
-    if len(aliases) != n or any(len(targets) > 1 for targets in aliases):
-        faults.append(f"aliases: must be {n} lists of at most one hidden neuron each")
+    if len(aliases) != n or any(len(targets) > 1 or any(target < 0 for target in targets) for targets in aliases):
+        faults.append(f"aliases: must be {n} lists of at most one hidden neuron (0 to {n - 1}) each")
         aliases = [[] for _ in range(n)]
     shifts = {name: spec.get(f"weight_shift_{name}", 0) for name in ("in", "rec", "out")}
     faults.extend(f"weight_shift_{name}: must be a whole number" for name, s in shifts.items() if int(s) != s)

@@ -123,7 +123,6 @@ class _Conversion:
     values: dict[str, SSAValue] = field(default_factory=dict[str, SSAValue])
     """The output of each node at this step."""
     inputs: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
-    _needed: set[str] | None = None
     recurrent: dict[tuple[str, str], SSAValue] = field(default_factory=dict[tuple[str, str], SSAValue])
     """What a cut edge carries at this step: something of the last one."""
 
@@ -137,8 +136,9 @@ class _Conversion:
             self.inputs[argument] = self.step.block.insert_arg(tensor(shape, element), len(self.inputs))
             self.inputs[argument].name_hint = argument.name_hint
         pending = self.cut(plan)
+        needed = self.needed(plan)
         for name in plan.order:
-            if name in self.needed(plan):
+            if name in needed:
                 self.values[name] = self.lower(plan.nodes[name], self.values)
         for state, source in pending.items():
             self.step.nexts[state] = self.values[source]
@@ -157,49 +157,42 @@ class _Conversion:
         )
 
     def needed(self, plan: Schedule) -> set[str]:
-        """The nodes whose value of this step something uses; computed once."""
-        if self._needed is None:
-            cut = set(plan.cuts)
-            wanted = [name for name, node in plan.nodes.items() if node.STATEFUL]
-            wanted += [
-                v.owner.node.data
-                for out in self.graph.yielded.values
-                for v in operands(out)
-                if isinstance(v.owner, nir.NodeOp)
-            ]
-            if self.scheme["rec_cut"] == "weight":
-                wanted += [source for source, _ in plan.cuts]
-            self._needed = set(wanted)
-            while wanted:
-                name = wanted.pop()
-                for source in sources(plan.nodes[name]):
-                    if (source, name) not in cut and source not in self._needed:
-                        self._needed.add(source)
-                        wanted.append(source)
-        return self._needed
+        """The nodes whose value of this step something uses."""
+        cut = set(plan.cuts)
+        pending = [name for name, node in plan.nodes.items() if node.STATEFUL]
+        for output in self.graph.yielded.values:
+            pending += [value.owner.node.data for value in operands(output) if isinstance(value.owner, nir.NodeOp)]
+        if self.scheme["rec_cut"] == "weight":
+            pending += [source for source, _ in plan.cuts]
+        found = set(pending)
+        while pending:
+            name = pending.pop()
+            for source in sources(plan.nodes[name]):
+                if (source, name) not in cut and source not in found:
+                    found.add(source)
+                    pending.append(source)
+        return found
 
     def cut(self, plan: Schedule) -> dict[BlockArgument, str]:
         """Give every cut edge its value; returns the states that take a node's output of this step."""
         pending = dict[BlockArgument, str]()
-        if self.scheme["rec_cut"] == "weight":
-            for source, target in plan.cuts:
-                node = plan.nodes[source]
-                kind = i1 if _spikes(node) else None
-                state = self.step.state(source, "out", neurons.shape_of(node), np.zeros(()), kind)
-                pending[state] = source
-                self.recurrent[source, target] = state
-            return pending
+
+        def last(node: nir.NodeOp) -> BlockArgument:
+            """A state that holds the node's output of the last step: `z` where that is spikes."""
+            kind = i1 if isinstance(node, nir.LIFOp | nir.CubaLIFOp | nir.IFOp) else None
+            name = node.node.data
+            state = self.step.state(name, "z" if kind else "out", neurons.shape_of(node), np.zeros(()), kind)
+            pending[state] = name
+            return state
+
         late = dict[str, SSAValue]()
-        upstream = _stateless_upstream(plan)
-        for name in upstream:
-            node = plan.nodes[name]
-            if node.STATEFUL:
-                kind = i1 if _spikes(node) else None
-                state = self.step.state(name, "z" if kind else "out", neurons.shape_of(node), np.zeros(()), kind)
-                pending[state] = name
-                late[name] = state
-            else:
-                late[name] = self.lower(node, late)
+        if self.scheme["rec_cut"] == "weight":
+            for source in dict(plan.cuts):
+                late[source] = last(plan.nodes[source])
+        else:
+            for name in _upstream(plan):
+                node = plan.nodes[name]
+                late[name] = last(node) if node.STATEFUL else self.lower(node, late)
         for source, target in plan.cuts:
             self.recurrent[source, target] = late[source]
         return pending
@@ -286,11 +279,7 @@ def _listed(names: list[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def _spikes(node: nir.NodeOp) -> bool:
-    return isinstance(node, nir.LIFOp | nir.CubaLIFOp | nir.IFOp)
-
-
-def _stateless_upstream(plan: Schedule) -> list[str]:
+def _upstream(plan: Schedule) -> list[str]:
     """The nodes from the cut edges back to the first neurons, sources first."""
     found = {source for source, _ in plan.cuts}
     pending = [name for name in found if not plan.nodes[name].STATEFUL]

@@ -67,9 +67,11 @@ class Scheme:
     @property
     def spelling(self) -> str:
         """The scheme as `--scheme` takes it, with what was changed."""
-        base = SCHEMES.get(self.name)
-        changed = [f"{k}={v}" for k, v in self.options.items() if base is None or base.options[k] != v]
-        return ",".join([self.name, *changed])
+        base = SCHEMES[self.name].options
+        changed = {option: value for option, value in self.options.items() if base[option] != value}
+        if "reset" in changed:  # the others follow it
+            changed = {k: v for k, v in changed.items() if k not in ("reset_lif", "reset_if") or v != changed["reset"]}
+        return ",".join([self.name, *(f"{option}={value}" for option, value in changed.items())])
 
 
 _NIR = {

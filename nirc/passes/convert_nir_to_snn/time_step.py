@@ -96,7 +96,7 @@ class _Encoding:
 
 
 _ENCODINGS = (
-    _Encoding("snnTorch and SpikingJelly", "tau/r", lambda tau, r: tau / r),
+    _Encoding("snnTorch and SpikingJelly", "tau/r (and tau_syn/w_in)", lambda tau, r: tau / r),
     _Encoding("Rockpool", "tau W(1/r)", _rockpool),
     _Encoding("Spyx", "tau (1 - r)", lambda tau, r: tau * (1 - r)),
 )
@@ -154,7 +154,7 @@ def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
 
 def _estimates(flat: Array) -> str:
     spread = (float(flat.max()) - float(flat.min())) / float(flat.max())
-    return f"{flat.size} estimates agree to {max(spread, 1e-16):.0e}"
+    return "one estimate" if flat.size == 1 else f"{flat.size} estimates, relative spread {spread:.1g}"
 
 
 def _gain_pairs(node: nir.NeuronOp) -> Iterator[tuple[Array, Array, bool]]:
