@@ -96,7 +96,7 @@ def dense_faults(attr: Dense, *, finite: bool = True) -> str | None:
     shape = attr.get_shape()
     if DYNAMIC_INDEX in shape:
         return "has a dynamic shape"
-    if not isinstance(attr.get_element_type(), IntegerType | Float32Type | Float64Type):
+    if attr.get_element_type() not in _DTYPE_OF:
         return f"has elements of type {attr.get_element_type()}"
     if math.prod(shape) * dtype_of(attr.get_element_type()).itemsize != len(attr.data.data):
         return f"holds {len(attr.data.data)} bytes, which do not fill {'x'.join(map(str, shape))}"

@@ -168,10 +168,17 @@ class NodeOp(IRDLOperation, ABC):
 
     def faults(self) -> Iterator[str]:
         """Every parameter that cannot mean anything, in words: `tau: 0 at index 3, must be > 0`."""
-        for name in self.get_irdl_definition().properties:
-            attr = self.properties.get(name)
-            if (constant := as_dense(attr)) is not None and (fault := dense_faults(constant)):
+        constants = {name: attr for name, item in self.properties.items() if (attr := as_dense(item)) is not None}
+        unusable = {name: fault for name, attr in constants.items() if (fault := dense_faults(attr, finite=False))}
+        for name, attr in constants.items():
+            if fault := unusable.get(name) or dense_faults(attr):
                 yield f"{name}: {fault}"
+        if not unusable:
+            yield from self.rules()
+
+    def rules(self) -> Iterator[str]:
+        """What a type of node demands of its parameters beyond being numbers."""
+        return iter(())
 
     def expected_input(self) -> Shape | None:
         """The input's shape where the parameters alone fix it."""
@@ -204,8 +211,8 @@ class NeuronOp(NodeOp, ABC):
     POSITIVE: ClassVar[tuple[str, ...]] = ()
     """The parameters that must be greater than zero."""
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
         shapes = dict[str, Shape]()
         for name, values in self.parameters():
             if name in self.POSITIVE:
@@ -243,8 +250,8 @@ class WeightOp(NodeOp, ABC):
 
     WEIGHT_RANK: ClassVar[int]
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
         weight = self.weight.get_shape()
         if len(weight) != self.WEIGHT_RANK:
             yield f"weight: shape {shape_text(weight)}, must have {self.WEIGHT_RANK} axes"
@@ -280,8 +287,8 @@ class LinearOp(_MatrixOp):
     name = "nir.linear"
     NIR_TYPE: ClassVar[str] = "Linear"
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
         if self.bias is not None:
             yield "bias: Linear has none, Affine has"
 
@@ -299,8 +306,8 @@ class AffineOp(_MatrixOp):
     name = "nir.affine"
     NIR_TYPE: ClassVar[str] = "Affine"
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
         if self.bias is None:
             yield "bias: missing; Linear has none"
 
@@ -354,8 +361,10 @@ class Conv2dOp(WeightOp):
     dilation = prop_def(DenseArrayBase)
     groups = prop_def(IntegerAttr)
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
+        if len(self.weight.get_shape()) != self.WEIGHT_RANK:
+            return
         yield from _at_least("stride", self.stride, 1)
         yield from _at_least("dilation", self.dilation, 1)
         if isinstance(self.padding, StringAttr):
@@ -413,8 +422,8 @@ class SumPool2dOp(NodeOp):
     stride = prop_def(DenseArrayBase)
     padding = prop_def(DenseArrayBase)
 
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
+    def rules(self) -> Iterator[str]:
+        yield from super().rules()
         yield from _at_least("kernel_size", self.kernel_size, 1)
         yield from _at_least("stride", self.stride, 1)
         yield from _at_least("padding", self.padding, 0)

@@ -18,7 +18,6 @@ from typing import ClassVar, cast
 
 import numpy as np
 from xdsl.dialects.builtin import (
-    AnyFloat,
     ArrayAttr,
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
@@ -49,7 +48,17 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Dense, Tensor, and_more, array, as_dense, dense_faults, index_text, shape_text
+from nirc.dialects.dense import (
+    Dense,
+    ElementType,
+    Tensor,
+    and_more,
+    array,
+    as_dense,
+    dense_faults,
+    index_text,
+    shape_text,
+)
 from nirc.dialects.nir import integers, quote
 
 
@@ -108,15 +117,20 @@ class SnnOp(IRDLOperation, ABC):
             if (constant := as_dense(attr)) is not None:
                 yield name, constant
 
+    def precision(self) -> ElementType | None:
+        """The element type that the constants have to have; None where the op has none to compute with."""
+        return tensor_of(self.results[0]).element_type
+
     def check(self) -> Iterator[str]:
         """What the constraints cannot say."""
-        result = tensor_of(self.results[0])
+        precision = self.precision()
+        if precision is not None and not isinstance(precision, Float32Type | Float64Type):
+            yield f"it computes in f32 or f64, not in {precision}"
         for name, attr in self.constants():
             if fault := dense_faults(attr):
                 yield f"{name} {fault}"
-
-            elif isinstance(result.element_type, AnyFloat) and attr.get_element_type() != result.element_type:
-                yield f"{name} is of {attr.get_element_type()}, but the result of {result.element_type}"
+            elif attr.get_element_type() != precision:
+                yield f"{name} is of {attr.get_element_type()}, but the op computes in {precision}"
 
     def verify_(self) -> None:
         if faults := list(self.check()):
@@ -187,12 +201,14 @@ class ConvOp(SnnOp):
 
     def check(self) -> Iterator[str]:
         yield from super().check()
-        yield from _window_faults(self, self.weight.get_shape()[2:], integers(self.dilation))
-        (channels, *_), weight = tensor_of(self.input).get_shape(), self.weight.get_shape()
-        if len(weight) != 4 or weight[1] * self.groups.value.data != channels or weight[0] % self.groups.value.data:
-            yield f"weight {shape_text(weight)} with groups {self.groups.value.data} does not take {channels} channels"
-        elif tensor_of(self.output).get_shape()[0] != weight[0]:
-            yield f"the output has {tensor_of(self.output).get_shape()[0]} channels, weight {weight[0]}"
+        weight, groups = self.weight.get_shape(), self.groups.value.data
+        yield from _window_faults(self, weight[2:], integers(self.dilation))
+        channels, *_ = tensor_of(self.input).get_shape() or (0,)
+        given, *_ = tensor_of(self.output).get_shape() or (0,)
+        if len(weight) != 4 or groups < 1 or weight[1] * groups != channels or weight[0] % groups:
+            yield f"weight {shape_text(weight)} with groups {groups} does not take {channels} channels"
+        elif given != weight[0]:
+            yield f"the output has {given} channels, weight {weight[0]}"
 
 
 @irdl_op_definition
@@ -217,6 +233,8 @@ class PoolOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _window_faults(self, integers(self.kernel), (1, 1))
+        if tensor_of(self.input).get_shape()[:1] != tensor_of(self.output).get_shape()[:1]:
+            yield "a pool keeps the channels"
 
 
 def _window_faults(op: ConvOp | PoolOp, kernel: Sequence[int], dilation: Sequence[int]) -> Iterator[str]:
@@ -281,6 +299,7 @@ class SumOp(SnnOp):
         super().__init__([inputs], result, node=node)  # pyright: ignore[reportArgumentType]
 
     def check(self) -> Iterator[str]:
+        yield from super().check()
         if len(self.inputs) < 2:
             yield "a sum takes at least two values"
         yield from _same_shape(self, *self.inputs, self.output)
@@ -294,6 +313,9 @@ class ReshapeOp(SnnOp):
 
     input = operand_def(TensorType)
     output = result_def(TensorType)
+
+    def precision(self) -> ElementType | None:
+        return None
 
     def check(self) -> Iterator[str]:
         taken, given = tensor_of(self.input), tensor_of(self.output)
@@ -389,6 +411,9 @@ class FireOp(SnnOp):
     threshold = prop_def(DenseIntOrFPElementsAttr)
     compare = prop_def(StringAttr)
 
+    def precision(self) -> ElementType | None:
+        return tensor_of(self.v).element_type
+
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.v, self.spikes)
@@ -418,6 +443,8 @@ class ResetOp(SnnOp):
     def check(self) -> Iterator[str]:
         yield from super().check()
         yield from _same_shape(self, self.v, self.spikes, self.next)
+        if self.v.type != self.next.type:
+            yield f"v is {self.v.type}, its next value {self.next.type}"
         yield from _fits("amount", self.amount, tensor_of(self.v).get_shape())
         if self.kind.data not in self.KINDS:
             yield f"kind must be one of {', '.join(self.KINDS)}, got '{self.kind.data}'"
@@ -536,6 +563,8 @@ class NetworkOp(IRDLOperation):
         block = self.body.block
         if not isinstance(block.last_op, YieldOp):
             raise VerifyException("a snn.network must end in snn.yield")
+        if any(not isinstance(argument.type, TensorType) for argument in block.args):
+            raise VerifyException("the arguments of a snn.network are tensors")
         if len(block.args) != len(self.inputs) + len(self.states):
             raise VerifyException(
                 f"{len(self.inputs)} inputs and {len(self.states)} states, but {len(block.args)} arguments"

@@ -11,6 +11,8 @@ The dynamics of a step, in integers (bit-exact with xylosim 0.1.3; sat = clip to
     v = sat(v + sat(sat(i_1 + i_2 - decay(v, dash_mem)) + bias))
     while v >= threshold and n < 31: n += 1, v -= threshold        (readout: at most 1)
 
+Core v1 has no bias and adds once: v = sat(v - decay(v, dash_mem) + i_1 + i_2).
+
 With real numbers `weights` is what a spike adds to the membrane in the first step, decays included: the chip integrates
 the decayed current, which `xylo-quantize` compensates. `dash` is log2(tau/dt), whole on the chip.
 """
@@ -166,12 +168,20 @@ class Group(IRDLOperation):
 
     def verify_(self) -> None:
         faults = list[str]()
-        for name, expected in self.expected_shapes().items():
+        for name, size in self.layers.data.items():
+            if not isinstance(size, IntegerAttr) or size.value.data < 1:
+                raise VerifyException(f"{self.name}: layers: {name!r} must be a number of neurons")
+        expected_shapes = self.expected_shapes()
+        if "scale" in self.properties:
+            expected_shapes["scale"] = (self.size,)
+        for name, expected in expected_shapes.items():
             attr = cast(Dense, self.properties[name])
             shape = attr.get_shape()
             if fault := dense_faults(attr):
                 faults.append(f"{name} {fault}")
-            elif attr.get_element_type() != (i32 if self.quantized() else f64):
+            elif attr.get_element_type() not in (f64, i32):
+                faults.append(f"{name}: numbers are real (f64) or integers (i32), not {attr.get_element_type()}")
+            elif attr.get_element_type() != (i32 if self.quantized() and name != "scale" else f64):
                 faults.append(f"{name}: real numbers (f64) and integers (i32) stand side by side")
             elif len(shape) != len(expected) or any(b not in (None, a) for a, b in zip(shape, expected, strict=True)):
                 wanted = "x".join("?" if n is None else str(n) for n in expected)

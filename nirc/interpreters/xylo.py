@@ -59,11 +59,33 @@ class _Delivery:
         return current
 
 
-def _integrate(v: Array, current: Array, dash: Array, bias: Array | None) -> Array:
-    change = _sat(_wrap(-_decay(v, dash)) + current)
-    if bias is not None:
-        change = _sat(change + bias)
-    return _sat(v + change)
+@dataclass(frozen=True)
+class _Neurons:
+    """The parameters of a population, and its integration over one step."""
+
+    dash_mem: Array
+    dash_syn: Array
+    threshold: Array
+    bias: Array | None
+    one_addition: bool
+    """Core v1: v = sat(v - decay(v) + i) at once, without a bias."""
+
+    @staticmethod
+    def of(part: xylo.HiddenOp | xylo.ReadoutOp, limits: XyloLimits, *, biased: bool) -> _Neurons:
+        dash_mem, dash_syn, threshold, bias = (
+            part.numbers(name).astype(np.int64) for name in ("dash_mem", "dash_syn", "threshold", "bias")
+        )
+        dash_syn = dash_syn.reshape(part.size, -1)
+        return _Neurons(dash_mem, dash_syn, threshold, bias if biased else None, not limits.bias)
+
+    def integrate(self, v: Array, current: Array) -> Array:
+        """The membrane before it fires."""
+        if self.one_addition:
+            return _sat(v - _decay(v, self.dash_mem) + current)
+        change = _sat(_wrap(-_decay(v, self.dash_mem)) + current)
+        if self.bias is not None:
+            change = _sat(change + self.bias)
+        return _sat(v + change)
 
 
 def _fire(v: Array, threshold: Array, fired: Array, most: int) -> tuple[Array, Array]:
@@ -102,7 +124,9 @@ class XyloEvaluator:
         weights_out = np.pad(readout.numbers("weights"), ((n - reads, 0), (0, 0)))
         self._readout = _Delivery.of(weights_out, readout.weight_shift.value.data)
         self._aliases = hidden.alias_targets()
-        self.biased = network.limits.bias and any(np.any(part.numbers("bias")) for part in (hidden, readout))
+        biased = network.limits.bias and any(np.any(part.numbers("bias")) for part in (hidden, readout))
+        self._hidden = _Neurons.of(hidden, network.limits, biased=biased)
+        self._out = _Neurons.of(readout, network.limits, biased=biased)
         self.keys = self._known_keys()
         unknown = [key for key in record if key not in self.keys]
         if unknown:
@@ -136,23 +160,21 @@ class XyloEvaluator:
         """Feed rasters [T, B, N] of event counts by input name; returns spikes by output name and recorded keys."""
         events = self._events(inputs)
         readout = self.network.readout
-        outputs = {
-            name.data: (layer, list[Array]()) for name, layer in zip(readout.outputs, readout.sizes(), strict=True)
-        }
-        recorded: dict[str, list[Array]] = {key: [] for key in self.record}
+        watched = {name.data: f"{layer}.spikes" for name, layer in zip(readout.outputs, readout.sizes(), strict=True)}
+        watched |= {key: key for key in self.record}
+        rasters = dict[str, Array]()
+        for name, key in watched.items():
+            place = self.keys[key][1]
+            dtype = np.int16 if name in self.record else np.uint8
+            rasters[name] = np.zeros((len(events), self.batch, place.stop - place.start), dtype)
         for t, counts in enumerate(events):
             self.step(counts)
-            for layer, rows in outputs.values():
-                rows.append(self.state["spikes_out"][:, self.keys[f"{layer}.spikes"][1]].astype(np.uint8))
-            for key, rows in recorded.items():
+            for name, key in watched.items():
                 state, place = self.keys[key]
-                rows.append(self.state[state][:, place].astype(np.int16))
+                rasters[name][t] = self.state[state][:, place]
             if progress is not None:
                 progress(t + 1)
-        named = {name: rows for name, (_, rows) in outputs.items()} | recorded
-        return {
-            name: np.stack(rows) if rows else np.zeros((0, self.batch, 0), np.uint8) for name, rows in named.items()
-        }
+        return rasters
 
     def _events(self, inputs: Mapping[str, Array]) -> Array:
         parts = list[Array]()
@@ -183,25 +205,24 @@ class XyloEvaluator:
 
     def step(self, counts: Array) -> None:
         """One time step; `counts` are events per channel [B, inputs]."""
-        s, hidden, readout = self.state, self.network.hidden, self.network.readout
+        s = self.state
         before = s["spikes"]
         total = np.zeros_like(s["v"])
         for k, name in enumerate(("i", "i2")[: self.synapses]):
             current = self._inputs[k].deliver(s[name], counts, XyloLimits.INPUT_EVENTS)
             current = self._recurrent[k].deliver(current, before, XyloLimits.SPIKES)
-            s[name] = current - _decay(current, hidden.numbers("dash_syn")[:, k])
+            s[name] = current - _decay(current, self._hidden.dash_syn[:, k])
             total = total + s[name]
-        s["v"] = _integrate(s["v"], total, hidden.numbers("dash_mem"), hidden.numbers("bias") if self.biased else None)
+        s["v"] = self._hidden.integrate(s["v"], total)
         self._fire_hidden()
         current = self._readout.deliver(s["i_out"], before, XyloLimits.SPIKES)
-        s["i_out"] = current - _decay(current, readout.numbers("dash_syn"))
-        bias = readout.numbers("bias") if self.biased else None
-        v = _integrate(s["v_out"], s["i_out"], readout.numbers("dash_mem"), bias)
-        s["v_out"], s["spikes_out"] = _fire(v, readout.numbers("threshold"), np.zeros(1, np.int64), 1)
+        s["i_out"] = current - _decay(current, self._out.dash_syn[:, 0])
+        v = self._out.integrate(s["v_out"], s["i_out"])
+        s["v_out"], s["spikes_out"] = _fire(v, self._out.threshold, np.zeros(1, np.int64), 1)
 
     def _fire_hidden(self) -> None:
         """Spikes of the hidden neurons; an alias hands a neuron's spikes on, in ascending order of the neurons."""
-        s, threshold = self.state, self.network.hidden.numbers("threshold")
+        s, threshold = self.state, self._hidden.threshold
         if all(target < 0 for target in self._aliases):
             s["v"], s["spikes"] = _fire(s["v"], threshold, np.zeros(1, np.int64), XyloLimits.SPIKES)
             return

@@ -93,7 +93,7 @@ REFUSED = {
     "linear image": (op("linear", IMAGE, V2, weight=zeros(2, 32)), "'n': weight has the shape 2x32, must be 2x2x4x4"),
     "weight of another type": (
         op("linear", V3, V2, weight="dense<0.0> : tensor<2x3xf64>"),
-        "'n': weight is of f64, but the result of f32",
+        "'n': weight is of f64, but the op computes in f32",
     ),
     "conv channels": (conv(weight=zeros(3, 1, 2, 2)), "'n': weight 3x1x2x2 with groups 1 does not take 2 channels"),
     "conv groups": (conv(groups="2 : i64"), "'n': weight 3x2x2x2 with groups 2 does not take 2 channels"),

@@ -1,4 +1,4 @@
-"""The shared collection of malformed and awkward files: what must be refused is, at the right place; the rest is read."""
+"""The shared malformed and awkward files: what must be refused is, at the right place; the rest is read."""
 
 from __future__ import annotations
 
@@ -183,8 +183,8 @@ def test_the_verdicts_are_those_of_the_manifest(shared: Path) -> None:
     assert {case for case in NOTED if verdicts[case] != "warn"} == {"lif_len1_params"}
 
 
-def test_a_long_name_is_cut_in_messages(shared: Path) -> None:
-    """The name of 10,000 characters, where its node is refused."""
+def test_a_long_name_is_kept(shared: Path) -> None:
+
     reading = read_nir(str(shared / "cases" / "bad_nir" / "name_10k.nir"))
     found = graph_of(reading.module)
     assert found is not None

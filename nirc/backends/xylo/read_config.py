@@ -1,6 +1,7 @@
 """Reads Xylo configurations back: samna's JSON, rockpool's specification dictionary, or a file that holds both.
 
-Source of both layouts: samna 0.7.1 (cereal JSON), rockpool 3.1.0 (`config_from_specification`).
+Source of both layouts: samna 0.7.1 (cereal JSON), rockpool 3.1.0 (`config_from_specification`). Integers out of the
+chip's range are kept as they are, `xylo-check-limits` names them; samna and rockpool would wrap them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from nirc.dialects import nir, xylo
 from nirc.dialects.dense import Array, dense
 
 Json: TypeAlias = dict[str, Any]
+Shape: TypeAlias = tuple[int | None, ...]
+
+_LARGEST = 2**31 - 1
 
 
 def read_config(text: str, chip: str | None = None) -> ModuleOp:
@@ -28,7 +32,7 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
     """
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DiagnosticException(f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DiagnosticException("a Xylo configuration is a JSON object with 'value0' or a specification's keys")
@@ -38,10 +42,11 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
         spec, found = specification_of_samna(_object(held["value0"]))
     else:
         spec, found = _object(held.get("spec", held)), "audio2"
-    layers = _object(notes.get("layers"))
-    module = network_of_specification(spec, chip or notes.get("chip") or found, layers or None)
-    for item in map(_object, notes.get("assumptions") or ()):
-        nir.assume(module, *(str(item.get(key, "note")) for key in ("kind", "topic", "statement")))
+    module = network_of_specification(spec, chip or notes.get("chip") or found, notes.get("layers"))
+    for item in _list(notes.get("assumptions")):
+        kind, topic, statement = (_object(item).get(key) for key in ("kind", "topic", "statement"))
+        if kind in nir.AssumptionAttr.KINDS:
+            nir.assume(module, str(kind), str(topic), str(statement))
     return module
 
 
@@ -50,176 +55,257 @@ def _object(value: Any) -> Json:
     return cast(Json, value) if isinstance(value, dict) else {}
 
 
-class _Fields:
-    """A JSON object whose faults are collected."""
+def _list(value: Any) -> list[Any]:
+    """A JSON list; anything else is an empty one."""
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def _is_whole(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= _LARGEST and value == int(value)
+
+
+def _whole_array(value: Any) -> Array | None:
+    """Nested lists of whole numbers as an array; None where they are anything else."""
+    try:
+        values = np.array(value)
+    except (ValueError, OverflowError):
+        return None
+    if values.dtype.kind not in "iuf":
+        return np.zeros(values.shape, np.int32) if values.size == 0 else None
+    if not np.all(np.isfinite(values)) or np.any(np.abs(values) > _LARGEST) or np.any(values != np.round(values)):
+        return None
+    return values.astype(np.int32)
+
+
+class _SamnaFile:
+    """samna's objects read with their faults collected, each with its path."""
 
     def __init__(self) -> None:
         self.faults = list[str]()
 
     def matrix(self, where: str, value: Any) -> Array:
         """samna's MATRIX: dimensions, and values row by row."""
-        try:
-            rows, columns = value["dimensions"]["value0"], value["dimensions"]["value1"]
-            values = np.array(value["values"], dtype=np.int64)
-            return values.reshape(rows, columns)
-        except (KeyError, TypeError, ValueError, OverflowError):
+        held = _object(value)
+        dimensions = _object(held.get("dimensions"))
+        shape = [int(n) if _is_whole(n) else -1 for n in map(dimensions.get, ("value0", "value1"), (-1, -1))]
+        values = _whole_array(held.get("values"))
+        if values is None or values.ndim != 1 or min(shape) < 0 or values.size != shape[0] * shape[1]:
             self.faults.append(f"{where}: must be a matrix of whole numbers with dimensions, offsets and values")
-            return np.zeros((1, 1), np.int64)
+            return np.zeros((1, 1), np.int32)
+        return values.reshape(shape)
 
-    def column(self, where: str, neurons: list[Json], key: str, default: int | None = None) -> Array:
+    def weights(self, where: str, part: Json, *, two: bool) -> Array:
+        """Both synapses on a third axis; the second counts only where it is enabled."""
+        first = self.matrix(f"{where}.weights", part.get("weights"))
+        if not two:
+            return first[:, :, None]
+        count = len(self.faults)
+        second = self.matrix(f"{where}.syn2_weights", part.get("syn2_weights"))
+        if second.shape != first.shape:
+            if len(self.faults) == count:
+                self.faults.append(f"{where}.syn2_weights: must have the dimensions of weights")
+            second = np.zeros_like(first)
+        return np.stack([first, second], axis=-1)
+
+    def whole(self, where: str, value: Any) -> int:
+        """One whole number."""
+        if not _is_whole(value):
+            self.faults.append(f"{where}: must be a whole number")
+            return 0
+        return int(value)
+
+    def column(self, where: str, neurons: list[Json], key: str, default: int | None = None) -> list[int]:
         """One field of every neuron."""
-        values = list[int]()
-        for index, neuron in enumerate(neurons):
-            value = neuron.get(key, default)
-            if not isinstance(value, int):
-                self.faults.append(f"{where}[{index}].{key}: must be a whole number")
-                value = 0
-            values.append(value)
-        return np.array(values, dtype=np.int64)
+        return [self.whole(f"{where}[{n}].{key}", neuron.get(key, default)) for n, neuron in enumerate(neurons)]
+
+    def alias(self, where: str, value: Any) -> list[int]:
+        """samna's OPTIONAL alias target as a list of at most one."""
+        target = _object(value)
+        if value is None or target.get("nullopt") is True:
+            return []
+        if target.get("nullopt") is not False or not _is_whole(target.get("data")):
+            self.faults.append(f"{where}: must be nullopt or the number of a hidden neuron")
+            return []
+        return [int(target["data"])]
 
 
 def specification_of_samna(value: Json) -> tuple[Json, str]:
-    """rockpool's keys from samna's `value0`, and the generation that has such fields."""
-    fields = _Fields()
+    """rockpool's keys from samna's `value0`, and the generation that has such fields.
+
+    Raises DiagnosticException with every field that is missing or malformed.
+    """
+    file = _SamnaFile()
     key = "hidden" if "hidden" in value else "reservoir"
     missing = [name for name in ("input", key, "readout") if not isinstance(value.get(name), dict)]
     if missing:
         raise DiagnosticException("\n".join(f"value0.{name}: missing" for name in missing))
     inputs, hidden, readout = (_object(value[name]) for name in ("input", key, "readout"))
-    two = bool(value.get("synapse2_enable", False))
-
-    def both(where: str, part: Any) -> Array:
-        first = fields.matrix(f"{where}.weights", part.get("weights"))
-        if not two:
-            return first[:, :, None]
-        second = fields.matrix(f"{where}.syn2_weights", part.get("syn2_weights"))
-        if second.shape != first.shape:
-            fields.faults.append(f"{where}.syn2_weights: must have the dimensions of weights")
-            second = np.zeros_like(first)
-        return np.stack([first, second], axis=-1)
-
-    neurons, outs = ([_object(item) for item in part.get("neurons") or ()] for part in (hidden, readout))
-    bias_on = bool(value.get("bias_enable", False))
-    aliases = list[list[int]]()
-    for neuron in neurons:
-        alias = _object(neuron.get("alias_target"))
-        on = hidden.get("aliasing", False) and not alias.get("nullopt", False) and isinstance(alias.get("data"), int)
-        aliases.append([alias["data"]] if on else [])
+    neurons, outs = ([_object(item) for item in _list(part.get("neurons"))] for part in (hidden, readout))
+    two, biased = bool(value.get("synapse2_enable", False)), bool(value.get("bias_enable", False))
+    bias, bias_out = (
+        file.column(f"value0.{where}.neurons", part, "v_mem_bias", None if biased else 0)
+        for where, part in ((key, neurons), ("readout", outs))
+    )
     spec: Json = {
-        "weights_in": both("input", inputs),
-        "weights_rec": both(key, hidden),
-        "weights_out": fields.matrix("readout.weights", readout.get("weights")),
-        "dash_mem": fields.column(f"{key}.neurons", neurons, "v_mem_decay"),
-        "dash_syn": fields.column(f"{key}.neurons", neurons, "i_syn_decay"),
-        "dash_syn_2": fields.column(f"{key}.neurons", neurons, "i_syn2_decay", 0),
-        "threshold": fields.column(f"{key}.neurons", neurons, "threshold"),
-        "bias": fields.column(f"{key}.neurons", neurons, "v_mem_bias", 0) * bias_on,
-        "dash_mem_out": fields.column("readout.neurons", outs, "v_mem_decay"),
-        "dash_syn_out": fields.column("readout.neurons", outs, "i_syn_decay"),
-        "threshold_out": fields.column("readout.neurons", outs, "threshold"),
-        "bias_out": fields.column("readout.neurons", outs, "v_mem_bias", 0) * bias_on,
-        "weight_shift_in": inputs.get("weight_bit_shift", 0),
-        "weight_shift_rec": hidden.get("weight_bit_shift", 0),
-        "weight_shift_out": readout.get("weight_bit_shift", 0),
-        "aliases": aliases,
+        "weights_in": file.weights("value0.input", inputs, two=two),
+        "weights_rec": file.weights(f"value0.{key}", hidden, two=two),
+        "weights_out": file.matrix("value0.readout.weights", readout.get("weights")),
+        "dash_mem": file.column(f"value0.{key}.neurons", neurons, "v_mem_decay"),
+        "dash_syn": file.column(f"value0.{key}.neurons", neurons, "i_syn_decay"),
+        "dash_syn_2": file.column(f"value0.{key}.neurons", neurons, "i_syn2_decay", None if two else 0),
+        "threshold": file.column(f"value0.{key}.neurons", neurons, "threshold"),
+        "bias": bias if biased else None,
+        "dash_mem_out": file.column("value0.readout.neurons", outs, "v_mem_decay"),
+        "dash_syn_out": file.column("value0.readout.neurons", outs, "i_syn_decay"),
+        "threshold_out": file.column("value0.readout.neurons", outs, "threshold"),
+        "bias_out": bias_out if biased else None,
+        "aliases": [
+            file.alias(f"value0.{key}.neurons[{n}].alias_target", neuron.get("alias_target"))
+            for n, neuron in enumerate(neurons)
+        ]
+        if hidden.get("aliasing", False)
+        else None,
     }
-    if fields.faults:
-        raise DiagnosticException("\n".join(f"value0.{fault}" for fault in fields.faults))
+    for name, where, part in (("in", "input", inputs), ("rec", key, hidden), ("out", "readout", readout)):
+        spec[f"weight_shift_{name}"] = file.whole(f"value0.{where}.weight_bit_shift", part.get("weight_bit_shift", 0))
+    if file.faults:
+        raise DiagnosticException("\n".join(file.faults))
     if key == "hidden":
         return spec, "audio3" if "synapse2_enable" in value else "imu"
-    return spec, "v1" if neurons and "v_mem_bias" not in neurons[0] else "audio2"
+    has_bias = "bias_enable" in value or any("v_mem_bias" in neuron for neuron in neurons)
+    return spec, "audio2" if has_bias or not neurons else "v1"
 
 
-def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Mapping[str, Any] | None = None) -> ModuleOp:
+class _Specification:
+    """A specification's arrays checked against one another, with the faults collected."""
+
+    def __init__(self, spec: Mapping[str, Any]):
+        self.spec = spec
+        self.faults = list[str]()
+
+    def array(self, name: str, shape: Shape, *, optional: bool = False) -> Array:
+        """Whole numbers of a shape (None: any length); zeros where they are missing and may be."""
+        value = self.spec.get(name)
+        zeros = np.zeros([n or 0 for n in shape], np.int32)
+        if value is None:
+            if not optional:
+                self.faults.append(f"{name}: missing")
+            return zeros
+        values = _whole_array(value)
+        if values is not None and values.ndim == 2 and len(shape) == 3:
+            values = values[:, :, None]
+        if (
+            values is None
+            or values.ndim != len(shape)
+            or any(wanted not in (None, held) for held, wanted in zip(values.shape, shape, strict=True))
+        ):
+            wanted = "x".join("?" if n is None else str(n) for n in shape)
+            self.faults.append(f"{name}: must be whole numbers of the shape {wanted}")
+            return zeros
+        return values
+
+    def shift(self, name: str) -> int:
+        """A weight shift, 0 where it is missing."""
+        value = self.spec.get(name, 0)
+        if not _is_whole(value):
+            self.faults.append(f"{name}: must be a whole number")
+            return 0
+        return int(value)
+
+    def aliases(self, n: int | None) -> list[int] | None:
+        """The alias target of each neuron, -1 for none; None where nothing is aliased."""
+        value = self.spec.get("aliases")
+        if value is None:
+            return None
+        rows = _list(value)
+        sound = isinstance(value, list) and n in (None, len(rows))
+        for row in rows:
+            sound = sound and isinstance(row, list) and len(_list(row)) <= 1
+            sound = sound and all(_is_whole(target) and target >= 0 for target in _list(row))
+        if not sound:
+            self.faults.append(f"aliases: must be {n} lists of at most one hidden neuron (0 to {(n or 1) - 1}) each")
+            return None
+        return [int(_list(row)[0]) if row else -1 for row in rows] if any(rows) else None
+
+
+def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Any = None) -> ModuleOp:
     """A module with the network that a rockpool specification describes.
 
     layers: names and sizes as nirc's own files keep them; without them the parts are called input, hidden, readout.
+    Raises DiagnosticException with everything that is missing, malformed or of another size.
     """
-    faults = list[str]()
-
-    def whole(name: str, shape: tuple[int | None, ...], default: tuple[int, ...] | None = None) -> Array:
-        value = spec.get(name)
-        if value is None and default is not None:
-            return np.zeros(default, np.int32)
-        try:
-            values = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            values = np.full(1, np.nan)
-        if values.ndim == 2 and len(shape) == 3:
-            values = values[:, :, None]
-        fits = values.ndim == len(shape) and all(b in (None, a) for a, b in zip(values.shape, shape, strict=True))
-        if not fits or np.any(values != np.round(values)) or np.any(np.abs(values) > 2**31 - 1):
-            wanted = "x".join("?" if n is None else str(n) for n in shape)
-            faults.append(
-                f"{name}: must be whole numbers of the shape {wanted}" if value is not None else f"{name}: missing"
-            )
-            return np.zeros([n or 1 for n in shape], np.int32)
-        return values.astype(np.int32)
-
-    weights_in = whole("weights_in", (None, None, None))
-    inputs, reached, synapses = weights_in.shape
-    n = len(spec["weights_rec"]) if spec.get("weights_rec") is not None else reached
-    weights_rec = whole("weights_rec", (n, n, synapses), (n, n, synapses))
-    weights_out = whole("weights_out", (None, None))
-    m = weights_out.shape[1]
-    dash_syn = [whole("dash_syn", (n,))] + ([whole("dash_syn_2", (n,))] if synapses == 2 else [])
+    read = _Specification(spec)
+    weights_in = read.array("weights_in", (None, None, None))
+    known_in = bool(weights_in.size)
+    rows = _whole_array(spec.get("weights_rec")) if isinstance(spec.get("weights_rec"), list | np.ndarray) else None
+    n = len(spec["weights_rec"]) if isinstance(spec.get("weights_rec"), list | np.ndarray) else None
+    n = n if n is not None else weights_in.shape[1] if known_in else None
+    third = rows.shape[2] if rows is not None and rows.ndim == 3 else 1
+    synapses = weights_in.shape[2] if known_in else third
+    weights_rec = read.array("weights_rec", (n, n, synapses), optional=True)
+    weights_out = read.array("weights_out", (None, None))
+    m = weights_out.shape[1] or None
+    dash_syn = [read.array("dash_syn", (n,))]
+    if synapses == 2:
+        dash_syn.append(read.array("dash_syn_2", (n,)))
     bias = "bias_hidden" if spec.get("bias_hidden") is not None else "bias"
-    aliases: list[list[int]] = spec.get("aliases") or [[] for _ in range(n)]
-    if len(aliases) != n or any(len(targets) > 1 or any(target < 0 for target in targets) for targets in aliases):
-        faults.append(f"aliases: must be {n} lists of at most one hidden neuron (0 to {n - 1}) each")
-        aliases = [[] for _ in range(n)]
-    shifts = {name: spec.get(f"weight_shift_{name}", 0) for name in ("in", "rec", "out")}
-    faults.extend(f"weight_shift_{name}: must be a whole number" for name, s in shifts.items() if int(s) != s)
+    hidden = {name: read.array(name, (n,), optional=name == bias) for name in ("dash_mem", "threshold", bias)}
+    names = ("dash_mem_out", "dash_syn_out", "threshold_out", "bias_out")
+    readout = {name: read.array(name, (m,), optional=name == "bias_out") for name in names}
+    aliases = read.aliases(n)
+    shifts = {name: read.shift(f"weight_shift_{name}") for name in ("in", "rec", "out")}
     if chip not in xylo.CHIPS:
-        faults.append(f"chip '{chip}' is not one of {', '.join(xylo.CHIPS)}")
-    names = layers or {
-        "input": {"input": inputs},
+        read.faults.append(f"chip '{chip}' is not one of {', '.join(xylo.CHIPS)}")
+    default: Json = {
+        "input": {"input": len(weights_in)},
         "hidden": {"hidden": n},
         "readout": {"readout": m},
         "outputs": ["output"],
     }
-    sizes = {part: sum(names[part].values()) for part in ("input", "hidden", "readout")}
-    if sizes != {"input": inputs, "hidden": n, "readout": m}:
-        faults.append(
-            f"nirc.layers names {sizes}, the configuration has {inputs} inputs, {n} hidden, {m} readout neurons"
-        )
-    one = {
-        name: whole(name, (length,), (length,) if "bias" in name else None)
-        for name, length in (
-            ("dash_mem", n),
-            ("threshold", n),
-            (bias, n),
-            ("dash_mem_out", m),
-            ("dash_syn_out", m),
-            ("threshold_out", m),
-            ("bias_out", m),
-        )
-    }
-    if faults:
-        raise DiagnosticException("\n".join(faults))
+    named = default if layers is None else _layers(read, layers, len(weights_in), n, m)
+    if read.faults:
+        raise DiagnosticException("\n".join(read.faults))
     body = Block(
         [
-            xylo.InputOp(dict(names["input"]), dense(weights_in), int(shifts["in"])),
+            xylo.InputOp(named["input"], dense(weights_in), shifts["in"]),
             xylo.HiddenOp(
-                dict(names["hidden"]),
+                named["hidden"],
                 dense(weights_rec),
-                dense(one["dash_mem"]),
+                dense(hidden["dash_mem"]),
                 dense(np.stack(dash_syn, axis=1)),
-                dense(one["threshold"]),
-                dense(one[bias]),
-                [int(targets[0]) if targets else -1 for targets in aliases] if any(map(len, aliases)) else None,
-                weight_shift=int(shifts["rec"]),
+                dense(hidden["threshold"]),
+                dense(hidden[bias]),
+                aliases,
+                weight_shift=shifts["rec"],
             ),
             xylo.ReadoutOp(
-                dict(names["readout"]),
-                names["outputs"],
+                named["readout"],
+                named["outputs"],
                 dense(weights_out),
-                dense(one["dash_mem_out"]),
-                dense(one["dash_syn_out"]),
-                dense(one["threshold_out"]),
-                dense(one["bias_out"]),
-                weight_shift=int(shifts["out"]),
+                dense(readout["dash_mem_out"]),
+                dense(readout["dash_syn_out"]),
+                dense(readout["threshold_out"]),
+                dense(readout["bias_out"]),
+                weight_shift=shifts["out"],
             ),
         ]
     )
     return ModuleOp([xylo.NetworkOp("main", chip, Region(body))])
+
+
+def _layers(read: _Specification, layers: Any, inputs: int, n: int | None, m: int | None) -> Json:
+    """nirc's own names of the layers, where they are sound and fit the configuration."""
+    held = _object(layers)
+    parts = {part: _object(held.get(part)) for part in ("input", "hidden", "readout")}
+    sound = all(sizes and all(map(_is_whole, sizes.values())) for sizes in parts.values())
+    outputs = _list(held.get("outputs"))
+    if not sound or not outputs or not all(isinstance(name, str) for name in outputs):
+        read.faults.append("nirc.layers: must name the sizes of the layers of input, hidden and readout, and outputs")
+        return {**parts, "outputs": outputs}
+    sizes = {part: sum(named.values()) for part, named in parts.items()}
+    if sizes != {"input": inputs, "hidden": n, "readout": m} and not read.faults:
+        read.faults.append(
+            f"nirc.layers names {sizes}, the configuration has {inputs} inputs, {n} hidden, {m} readout neurons"
+        )
+    return {**parts, "outputs": outputs}

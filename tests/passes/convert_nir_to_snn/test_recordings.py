@@ -1,4 +1,4 @@
-"""Discretized networks against recordings of the simulators that their schemes name, and against exporters' own runs."""
+"""Discretized networks against recordings of the simulators that their schemes name, and against exporters' runs."""
 
 from __future__ import annotations
 

@@ -403,7 +403,14 @@ def test_true_in_any_case(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["norse", "norse,reset=subtract", "snntorch,v_init=v_leak,clip=false", "nir-euler,if_decay=0.5"]
+    "text",
+    [
+        "norse",
+        "norse,reset=subtract",
+        "norse,reset=subtract,reset_lif=zero",
+        "snntorch,v_init=v_leak,clip=false",
+        "nir-euler,if_decay=0.5",
+    ],
 )
 def test_a_scheme_is_spelled_so_that_it_reads_back(text: str) -> None:
     scheme = parse_scheme(text)

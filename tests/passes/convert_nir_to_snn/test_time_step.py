@@ -168,7 +168,7 @@ def test_the_encoded_step_is_found(find: Callable[[str], TimeStep], text: str) -
         (graph(lif("z", "x", (20, 7), (1,))), 1.0, "every tau is above 1"),
         (graph(cuba_lif("z", "x", 20, 7, 1, 1)), 1.0, "every tau is above 1"),
         (graph(lif("z", "x", (2e-5, 9e-5), (1,))), 1e-6, "heuristic"),
-        (graph(lif("z", "x", TAU, (200, 70))), 1e-4, "tau/r, as snnTorch"),
+        (graph(lif("z", "x", TAU, (200, 70))), 1e-4, "s, from tau/r "),
         (graph(if_("z", "x", 1000)), 1e-3, "1/r of the IF nodes"),
         (graph(if_("z", "x", 1)), 1.0, "no coefficient depends on it"),
     ],
