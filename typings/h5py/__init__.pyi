@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-
 from h5py import h5d as h5d
 from h5py import h5f as h5f
 from h5py import h5g as h5g

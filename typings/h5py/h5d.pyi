@@ -1,9 +1,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from h5py.h5s import SpaceID
+from numpy.typing import NDArray
 
 class PropDCID:
     def get_external_count(self) -> int: ...
