@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from xdsl.context import Context
@@ -18,7 +18,8 @@ from xdsl.utils.exceptions import DiagnosticException, VerifyException
 from nirc import rasters
 from nirc.backends import BACKENDS, Backend, Evaluator, Options, Stages
 from nirc.dialects import DIALECTS, nir, snn
-from nirc.dialects.dense import Array
+from nirc.dialects.dense import Array, shape_text
+from nirc.dialects.nir import quote
 from nirc.printing import Instrumentation, ir_text
 
 
@@ -57,9 +58,18 @@ def examine(path: str) -> tuple[ModuleOp, list[str]]:
     from nirc.passes.nir_infer_shapes import infer_shapes
 
     reading = read_nir(path)
-    if not reading.faults:
-        return reading.module, infer_shapes(reading.module.clone())
-    return reading.module, reading.faults + infer_shapes(reading.module)
+    inferred = reading.module.clone()
+    faults = reading.faults + infer_shapes(inferred)
+    graph = nir.graph_of(inferred)
+    if not faults and graph is not None:
+        for name, value in zip(graph.outputs, graph.yielded.values, strict=True):
+            stated, arriving = reading.output_shapes.get(name.data), cast(nir.SignalType, value.type).shape
+            if stated is not None and arriving is not None and stated != arriving:
+                statement = (
+                    f"{quote(name.data)} is {shape_text(stated)} in the file, but {shape_text(arriving)} arrives"
+                )
+                nir.assume(reading.module, "note", "output shape", statement)
+    return reading.module, faults
 
 
 def _read_ir(path: str) -> ModuleOp:

@@ -52,7 +52,7 @@ def opt(ctx: Context, parse: Callable[[str], ModuleOp]) -> Callable[[str, str], 
         module = parse(text)
         PassPipeline.parse_spec(PASSES, pipeline).apply(ctx, module)
         module.verify()
-        return f"{module}\n"
+        return f"{module!s}\n"
 
     return run
 

@@ -15,7 +15,7 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAtt
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from nirc.dialects import nir
-from nirc.dialects.dense import dense
+from nirc.dialects.dense import array, as_dense, dense
 from nirc.dialects.depth_first import depth_first
 from nirc.dialects.nir import quote
 from nirc.frontend.hdf5 import Broken, Tree, Value, read_tree
@@ -28,6 +28,8 @@ class Reading:
 
     module: ModuleOp
     faults: list[str] = field(default_factory=list[str])
+    output_shapes: dict[str, nir.Shape] = field(default_factory=dict[str, nir.Shape])
+    """What the Output nodes state; never used, but a difference is worth a note."""
 
 
 def read_nir(path: str) -> Reading:
@@ -44,6 +46,7 @@ class _Reader:
         self.tree = tree
         self.module = ModuleOp([])
         self.faults = list[str]()
+        self.output_shapes = dict[str, nir.Shape]()
 
     def note(self, kind: str, topic: str, statement: str) -> None:
         nir.assume(self.module, kind, topic, statement)
@@ -59,7 +62,7 @@ class _Reader:
         else:
             why = f": {root.why}" if isinstance(root, Broken) else ""
             self.faults.append(f"no group 'node'{why}; a .nir file holds its graph there")
-        return Reading(self.module, self.faults)
+        return Reading(self.module, self.faults, self.output_shapes)
 
     def read_graph(self, root: Tree, version: str | None) -> None:
         kind = root.get("type")
@@ -75,6 +78,7 @@ class _Reader:
         sources = self.read_edges(root.get("edges"), nodes)
         inputs = self.read_ports(nodes, "Input")
         outputs = self.read_ports(nodes, "Output")
+        self.output_shapes = {name: shape for name, shape in outputs.items() if shape is not None}
         self.complete_ports(nodes, sources, inputs, outputs)
 
         block = Block(arg_types=[nir.SignalType(shape) for shape in inputs.values()])
@@ -192,19 +196,24 @@ class _Reader:
                     self.note("choice", "node dropped", f"{quote(name)} is not connected to anything and is left out")
                     del nodes[name], sources[name]
             elif not sources[name]:
-                self.infer_port("Input", f"input_{name}", name, nodes, sources)
-                inputs[f"input_{name}"] = None
-                sources[name] = [f"input_{name}"]
+                port = self.infer_port("Input", name, nodes, sources)
+                inputs[port] = None
+                sources[name] = [port]
             elif name not in leading:
-                self.infer_port("Output", f"output_{name}", name, nodes, sources)
-                outputs[f"output_{name}"] = None
-                sources[f"output_{name}"] = [name]
+                port = self.infer_port("Output", name, nodes, sources)
+                outputs[port] = None
+                sources[port] = [name]
 
-    def infer_port(self, kind: str, port: str, node: str, nodes: Tree, sources: dict[str, list[str]]) -> None:
+    def infer_port(self, kind: str, node: str, nodes: Tree, sources: dict[str, list[str]]) -> str:
+        """A port where an edge is missing; its name is nobody else's."""
+        port = f"{kind.lower()}_{node}"
+        while port in nodes:
+            port += "_"
         nodes[port] = {"type": kind}
         sources[port] = []
         way = "leads to" if kind == "Input" else "leaves"
         self.note("choice", kind, f"no edge {way} {quote(node)}; an {kind} {quote(port)} is inferred there")
+        return port
 
     def read_node(self, name: str, node: Value, unknown: SSAValue) -> nir.NodeOp | None:
         """The op of a node, or None for the graph's own ports and for nodes with faults."""
@@ -227,6 +236,10 @@ class _Reader:
         op = NODES[kind].op(name, unknown, parameters)
         faults = [f"node {quote(name)} ({kind}), {fault}" for fault in op.faults()]
         self.faults.extend(faults)
+        for gain in ("r", "w_in"):
+            attr = as_dense(op.properties.get(gain))
+            if attr is not None and not faults and not np.any(array(attr)):
+                self.note("note", "gain", f"node {quote(name)} ({kind}), {gain}: 0, so its input has no effect")
         return None if faults else op
 
     def read_fields(self, where: str, node: Tree, form: NodeFormat) -> dict[str, Attribute] | None:
@@ -275,6 +288,8 @@ def _metadata(value: Value) -> Attribute | None:
         return DictionaryAttr({name: attr for name, attr in kept.items() if attr is not None})
     if isinstance(value, Broken) or value.dtype.kind == "O":
         return None
+    if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+        return StringAttr(str(value.tolist()))  # xDSL's text form of such numbers does not read back
     try:
         return dense(value)
     except KeyError:

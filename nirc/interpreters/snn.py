@@ -127,7 +127,7 @@ class SnnFunctions(InterpreterFunctions):
         dtype = dtype_of(snn.tensor_of(op.spikes).element_type)
         if dtype.kind == "b":
             return (spikes,)
-        return (np.where(spikes, np.floor_divide(v, threshold), 0).astype(dtype),)
+        return (np.where(spikes, np.floor(v / threshold), 0).astype(dtype),)
 
     @impl(snn.ResetOp)
     def reset(self, interpreter: Interpreter, op: snn.ResetOp, args: PythonValues) -> PythonValues:

@@ -114,7 +114,10 @@ class _Conversion:
             )
         fires = [op for op in self.network.body.block.ops if isinstance(op, snn.FireOp)]
         for fire in fires:
-            self.spikes[fire.spikes] = fire.node.data if fire.node else f"layer{len(self.spikes)}"
+            name = fire.node.data if fire.node else f"layer{len(self.spikes)}"
+            if name in self.spikes.values():
+                self.fail(fire, "several layers of this name; nirc tells them apart by `node`")
+            self.spikes[fire.spikes] = name
         populations = [p for fire in fires if (p := self.population(fire)) is not None]
         hidden, readout = self.assign(populations)
         network = self.build(hidden, list(readout.values()))
@@ -161,7 +164,7 @@ class _Conversion:
             self.fail(fire, "its neurons stand in rows and columns; Xylo has vectors of neurons and no convolutions")
             return None
         found = _Population(self.spikes[fire.spikes], fire, shape[0], a, b, gain, threshold, leak)
-        self.collect(found, into, np.ones(()))
+        self.collect(found, into)
         return found
 
     def start_at_zero(self, state: SSAValue) -> None:
@@ -199,15 +202,15 @@ class _Conversion:
             value = value.owner.input
         return total, value.owner if isinstance(value.owner, Operation) else None
 
-    def collect(self, into: _Population, value: SSAValue, factor: Array) -> None:
+    def collect(self, into: _Population, value: SSAValue) -> None:
         """Gather the weighted sources and constants that make up an input."""
         owner = value.owner
         if isinstance(owner, snn.SumOp):
             for item in owner.inputs:
-                self.collect(into, item, factor)
+                self.collect(into, item)
         elif isinstance(owner, snn.AddOp):
-            into.constant = into.constant + factor * doubles(owner.constant)
-            self.collect(into, owner.input, factor)
+            into.constant = into.constant + doubles(owner.constant)
+            self.collect(into, owner.input)
         elif isinstance(owner, snn.LinearOp):
             self.connect(into, owner.input, doubles(owner.weight), owner)
         elif value in self.spikes or isinstance(value, BlockArgument):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, UnrealizedConversionCastOp
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -19,7 +19,7 @@ from nirc.dialects.nir import Shape, quote
 
 @dataclass(frozen=True)
 class NirInferShapesPass(ModulePass):
-    """Propagate shapes along the edges until nothing changes; shapes that a file states are checked, never trusted.
+    """Propagate shapes along the edges until nothing changes; only an Input's stated shape is used.
 
     Leading axes of an Input beyond the rank that its first consumer takes (Linear 1, Conv2d and pools 3) are batch or
     time and are dropped; parameters of one element in an array stand for all neurons. Both are noted.
@@ -99,7 +99,7 @@ def _infer_graph(graph: nir.GraphOp) -> list[str]:
                     found = op.infer(_shape(op.input))
                 except VerifyException as fault:
                     faults[where] = f"{where}: {fault}"
-                    continue
+                    found = op.infer(None)
                 if found is not None and _shape(op.output) is None:
                     _retype(op.output, found)
                     changed = True
@@ -112,12 +112,20 @@ def _infer_graph(graph: nir.GraphOp) -> list[str]:
                 elif known and _shape(op.output) is None:
                     _retype(op.output, next(iter(known.values())))
                     changed = True
-    if not faults:
-        for op in ops:
-            if isinstance(op, nir.NodeOp) and _shape(op.output) is None and isinstance(op.input.owner, nir.NodeOp):
-                where = f"node {quote(op.node.data)} ({op.NIR_TYPE})"
-                faults[where] = f"{where}: its shape cannot be found; give the Input before it a shape"
-    return list(faults.values())
+    if faults:
+        return list(faults.values())
+    return [
+        f"node {quote(op.node.data)} ({op.NIR_TYPE}): its shape cannot be found; give the Input before it a shape"
+        for op in ops
+        if isinstance(op, nir.NodeOp) and _shape(op.output) is None and not _after_fault(op.input)
+    ]
+
+
+def _after_fault(value: SSAValue) -> bool:
+    """Whether a signal comes from a node that the frontend could not read; that fault is known."""
+    if isinstance(value.owner, nir.SumOp):
+        return any(map(_after_fault, value.owner.inputs))
+    return isinstance(value.owner, UnrealizedConversionCastOp)
 
 
 def _source(value: SSAValue) -> str:

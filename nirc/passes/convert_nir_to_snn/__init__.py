@@ -244,7 +244,11 @@ class _Conversion:
             for kind, names in step.resets.items():
                 say("reset", "reset", f"{_RESETS[kind]} for {_listed(names)}")
         for kind, names in step.if_gains.items():
-            say("if_gain", "gain of IF", f"{kind} for {_listed(names)}")
+            say("if_gain", "gain of IF", f"{_IF_GAINS[kind]} for {_listed(names)}")
+        for parameter, names in step.unused.items():
+            say(
+                "gain_lif", "gain", f"{parameter} of {_listed(names)} is not used, as in the simulator of {scheme.name}"
+            )
         if step.at_leak:
             say("v_init", "initial state", f"v = v_leak for {_listed(step.at_leak)}")
         for source, target in plan.cuts:
@@ -257,6 +261,7 @@ class _Conversion:
             assume(self.module, kind, "cycle", text)
 
 
+_IF_GAINS = {"r": "r (an input is a spike, whose effect does not depend on dt)", "r*dt": "r*dt (r is 1/dt)"}
 _RESETS = {"zero": "to 0", "v_reset": "to v_reset", "subtract": "by subtraction of the threshold"}
 
 

@@ -18,6 +18,9 @@ from nirc.dialects.dense import Array, Dense, ElementType, array, as_dense, dens
 from nirc.dialects.nir import integers, quote
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
 
+_F32 = 1e-6
+"""How far a time constant stored in f32 may fall short of a step that it is meant to equal."""
+
 
 @dataclass
 class Step:
@@ -32,6 +35,7 @@ class Step:
     nexts: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
     faults: list[str] = field(default_factory=list[str])
     resets: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    unused: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     if_gains: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     at_leak: list[str] = field(default_factory=list[str])
 
@@ -82,10 +86,11 @@ class Step:
 
 @dataclass
 class Neuron:
-    """A node's numbers under a scheme, in f64."""
+    """A node's numbers under a scheme, in f64. `scale`: by what v is multiplied where the scheme folds the gain."""
 
     step: Step
     op: nir.NeuronOp
+    scale: Array = field(default_factory=lambda: np.ones(()))
 
     @property
     def name(self) -> str:
@@ -95,52 +100,71 @@ class Neuron:
         attr = as_dense(self.op.properties.get(parameter))
         return np.zeros(()) if attr is None else doubles(attr)
 
+    def fail(self, parameter: str, why: str) -> None:
+        """A fault of one of the node's parameters."""
+        self.step.faults.append(f"node {quote(self.name)} ({self.op.NIR_TYPE}), {parameter}: {why}")
+
     def decay(self, tau_name: str, kind: str) -> Array:
         """The factor that is left of a state after a step; a tau below dt is a fault unless the scheme clips."""
         ratio = self.step.dt / self[tau_name]
         factor = np.exp(-ratio) if kind == "exp" else 1 - ratio
-        if self.step.scheme.flag("clip"):
-            return np.clip(factor, 0, 1)
-        short = np.flatnonzero(ratio > 1 + 1e-9)
-        if short.size:
+        short = np.flatnonzero(ratio > 1 + _F32)
+        if short.size and not self.step.scheme.flag("clip"):
             tau = float(self[tau_name].flat[short[0]])
-            where = f"node {quote(self.name)} ({self.op.NIR_TYPE}), {tau_name}"
-            self.step.faults.append(
-                f"{where}: {tau:g} s is shorter than the step dt = {self.step.dt:g} s; give --dt at most {tau:g}"
+            self.fail(
+                tau_name, f"{tau:g} s is shorter than the step dt = {self.step.dt:g} s; give --dt at most {tau:g}"
             )
         return np.clip(factor, 0, 1)
+
+    def fold(self, tau_name: str, weight: str) -> None:
+        """Under fold_thr, measure v in units of the input's gain weight dt/tau: inputs then enter with gain 1."""
+        if self.step.scheme.flag("fold_thr"):
+            gain = self[weight] * self.step.dt / self[tau_name]
+            if np.any(gain == 0):
+                self.fail(
+                    weight, f"0, by which the threshold cannot be divided under the scheme {self.step.scheme.name}"
+                )
+            else:
+                self.scale = 1 / gain
 
     def gain(self, option: str, tau_name: str, decay: Array, weight: str, *, of_input: bool = True) -> Array:
         """What a value of 1 adds to a state; of an input that is an impulse, 1 is the area: weight / tau at once."""
         kind = self.step.scheme[option]
+        if of_input and self.step.scheme.flag("fold_thr"):
+            return np.ones(())
+        literal = self[weight] * (1 - decay)
         if kind == "unit":
+            self.note_unused(weight, literal, np.ones(()))
             return np.ones(())
         factor = self[weight] if kind[0] in "rw" else np.ones(())
         if of_input and self.step.scheme["input"] == "impulse":
             return factor / self[tau_name]
-        return factor * (1 - decay if kind.endswith(("a)", "b)", "1-a")) else self.step.dt / self[tau_name])
+        chosen = factor * (1 - decay if kind.endswith(("a)", "b)", "1-a")) else self.step.dt / self[tau_name])
+        if kind[0] not in "rw":
+            self.note_unused(weight, literal, chosen)
+        return chosen
+
+    def note_unused(self, weight: str, literal: Array, chosen: Array) -> None:
+        """Remember a parameter that the scheme does not look at, where looking would make a difference."""
+        if not np.allclose(literal, chosen, rtol=1e-4, atol=0):
+            self.step.unused.setdefault(weight, []).append(self.name)
 
     def leak(self, decay: Array) -> Array:
         """What v_leak adds to v in a step."""
         kind = self.step.scheme["leak"]
         if kind == "none":
             if np.any(self["v_leak"]):
-                where = f"node {quote(self.name)} ({self.op.NIR_TYPE}), v_leak"
-                self.step.faults.append(
-                    f"{where}: {float(np.ravel(self['v_leak'])[0]):g}, must be 0 under the scheme "
-                    f"{self.step.scheme.name}"
-                )
+                held = float(np.ravel(self["v_leak"])[0])
+                self.fail("v_leak", f"{held:g}, must be 0 under the scheme {self.step.scheme.name}")
             return np.zeros(())
-        return self["v_leak"] if kind == "v_leak" else (1 - decay) * self["v_leak"]
+        return self.scale * (self["v_leak"] if kind == "v_leak" else (1 - decay) * self["v_leak"])
 
     def v_init(self) -> Array:
         """v before the first step."""
-        if isinstance(self.op, nir.IFOp):
-            return self["v_reset"] if self.step.scheme["v_init"] == "v_reset" else np.zeros(())
         kind = self.step.scheme["v_init"]
         if kind == "v_leak" and np.any(self["v_leak"]):
             self.step.at_leak.append(self.name)
-        return np.zeros(()) if kind == "0" else self["v_leak" if kind == "v_leak" else "v_reset"]
+        return np.zeros(()) if kind == "0" else self.scale * self[kind]
 
     def reset_kind(self) -> str:
         """zero, v_reset or subtract; `auto` goes by the file's v_reset."""
@@ -156,8 +180,8 @@ class Neuron:
         """v after the spikes."""
         amount = {
             "zero": np.zeros(()),
-            "v_reset": self["v_reset"],
-            "subtract": threshold - self["v_reset"],
+            "v_reset": self.scale * self["v_reset"],
+            "subtract": threshold - self.scale * self["v_reset"],
         }[kind]
         properties: dict[str, Attribute | None] = {
             "kind": StringAttr("subtract" if kind == "subtract" else "value"),
@@ -209,11 +233,10 @@ def shape_of(op: nir.NodeOp) -> nir.Shape:
 def lower_lif(step: Step, op: nir.LIFOp, x: SSAValue) -> SSAValue:
     """v' = a v + r (1 - a) x + (1 - a) v_leak, fire, reset."""
     neuron = Neuron(step, op)
+    neuron.fold("tau", "r")
     a = neuron.decay("tau", step.scheme["decay_mem"])
     gain = neuron.gain("gain_lif", "tau", a, "r")
-    threshold = neuron["v_threshold"]
-    if step.scheme.flag("fold_thr"):
-        threshold = threshold * neuron["tau"] / (neuron["r"] * step.dt)
+    threshold = neuron.scale * neuron["v_threshold"]
 
     def integrate(v: SSAValue) -> SSAValue:
         return step.plus(step.filter(x, v, a, gain, neuron.name), neuron.leak(a), neuron.name)
@@ -225,24 +248,19 @@ def lower_cuba_lif(step: Step, op: nir.CubaLIFOp, x: SSAValue) -> SSAValue:
     """i' = b i + w (1 - b) x; v' = a v + r (1 - a) i' + (1 - a) v_leak, fire, reset."""
     neuron = Neuron(step, op)
     scheme = step.scheme
+    neuron.fold("tau_syn", "w_in")
     a = neuron.decay("tau_mem", scheme["decay_mem"])
     b = neuron.decay("tau_syn", scheme["decay_syn"])
-    rest = neuron["v_leak"] if scheme.flag("syn_leak") else np.zeros(())
+    rest = neuron.scale * neuron["v_leak"] if scheme.flag("syn_leak") else np.zeros(())
     i = step.state(neuron.name, "i", shape_of(op), rest)
-    gain_syn = neuron.gain("gain_syn", "tau_syn", b, "w_in")
-    current = step.plus(step.filter(x, i, b, gain_syn, neuron.name), (1 - b) * rest, neuron.name)
-    step.nexts[i] = current
+    current = step.filter(x, i, b, neuron.gain("gain_syn", "tau_syn", b, "w_in"), neuron.name)
+    step.nexts[i] = current = step.plus(current, (1 - b) * rest, neuron.name)
     gain_mem = neuron.gain("gain_mem", "tau_mem", a, "r", of_input=False)
-    threshold = neuron["v_threshold"]
-    if scheme.flag("fold_thr"):
-        threshold = threshold * neuron["tau_syn"] / (neuron["w_in"] * step.dt)
-        expected = neuron["tau_mem"] / step.dt
-        if not np.allclose(neuron["r"], expected, rtol=1e-3):
-            r = float(np.ravel(neuron["r"])[0])
-            step.faults.append(
-                f"node {quote(neuron.name)} (CubaLIF), r: {r:g}, must be tau_mem/dt = {float(np.ravel(expected)[0]):g} "
-                f"under the scheme {scheme.name}"
-            )
+    expected = neuron["tau_mem"] / step.dt
+    if scheme.flag("fold_thr") and scheme["gain_mem"] == "unit" and not np.allclose(neuron["r"], expected, rtol=1e-3):
+        r, wanted = (float(np.ravel(values)[0]) for values in (neuron["r"], expected))
+        neuron.fail("r", f"{r:g}, must be tau_mem/dt = {wanted:g} under the scheme {scheme.name}")
+    threshold = neuron.scale * neuron["v_threshold"]
 
     def integrate(v: SSAValue) -> SSAValue:
         return step.plus(step.filter(current, v, a, gain_mem, neuron.name), neuron.leak(a), neuron.name)
@@ -258,7 +276,7 @@ def lower_if(step: Step, op: nir.IFOp, x: SSAValue) -> SSAValue:
         kind = "r*dt" if step.dt != 1 and np.allclose(r * step.dt, 1, rtol=1e-4, atol=0) else "r"
         if step.scheme["input"] == "impulse":
             kind = "r"
-        elif np.any(r != 1) or kind == "r*dt":
+        elif step.dt != 1:
             step.if_gains.setdefault(kind, []).append(neuron.name)
     gain = {"r": r, "r*dt": r * step.dt, "unit": np.ones(())}[kind]
     if kind == "r*dt" and step.scheme["input"] == "impulse":

@@ -68,9 +68,9 @@ class Scheme:
     def spelling(self) -> str:
         """The scheme as `--scheme` takes it, with what was changed."""
         base = SCHEMES[self.name].options
+        if self["reset"] != base["reset"]:  # the others follow it
+            base = {**base, "reset_lif": self["reset"], "reset_if": self["reset"]}
         changed = {option: value for option, value in self.options.items() if base[option] != value}
-        if "reset" in changed:  # the others follow it
-            changed = {k: v for k, v in changed.items() if k not in ("reset_lif", "reset_if") or v != changed["reset"]}
         return ",".join([self.name, *(f"{option}={value}" for option, value in changed.items())])
 
 

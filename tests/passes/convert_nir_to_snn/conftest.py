@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.passes import PassPipeline
 
 from nirc.dialects import snn
 from nirc.frontend.read_nir import read_nir
-from nirc.passes import PASSES
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.nir_infer_shapes import infer_shapes
 
@@ -46,18 +44,5 @@ def load(ctx: Context) -> Callable[[Path, ConvertNirToSnnPass], snn.NetworkOp]:
         (network,) = reading.module.ops
         assert isinstance(network, snn.NetworkOp)
         return network
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def opt(ctx: Context, parse: Callable[[str], ModuleOp]) -> Callable[[str, str], str]:
-    """Text and a pipeline to text that reads back, verified before and after."""
-
-    def run(text: str, pipeline: str = "") -> str:
-        module = parse(text)
-        PassPipeline.parse_spec(PASSES, pipeline).apply(ctx, module)
-        module.verify()
-        return f"{module!s}\n"
 
     return run

@@ -1,0 +1,9 @@
+ModuleOp(
+	builtin.module attributes {nir.assumptions = [#nir.assumption<"note", "latency", "the readout answers 1 step later than the network: spikes take a step from one layer of neurons to the next">, #nir.assumption<"note", "spikes", "a hidden neuron of 'h' fires several times in a step where v reaches twice its threshold, up to 31">, #nir.assumption<"note", "comparison", "a neuron of the chip fires where v >= threshold">, #nir.assumption<"note", "bias", "the constant input of 'h' enters as the bias that its steady current gives; the first steps after start differ">]} {
+	  xylo.network @main attributes {chip = "audio2"} {
+	    xylo.input {layers = {x = 2 : i64}, weights = dense<[[[2.500000e-01], [2.400000e-01], [6.250000e-02]], [[-1.250000e-01], [1.200000e-01], [1.000000e+00]]]> : tensor<2x3x1xf64>, weight_shift = 0 : i64}
+	    xylo.hidden {layers = {h = 3 : i64}, weights = dense<[[[0.000000e+00], [3.200000e-02], [3.500000e-01]], [[1.500000e-01], [-6.400000e-02], [2.500000e-02]], [[-5.000000e-02], [9.600000e-02], [5.000000e-02]]]> : tensor<3x3x1xf64>, weight_shift = 0 : i64, dash_mem = dense<[3.000000e+00, 4.6438561897747235, 1.000000e+00]> : tensor<3xf64>, dash_syn = dense<[[2.000000e+00], [2.3219280948873626], [-0.000000e+00]]> : tensor<3x1xf64>, threshold = dense<[1.000000e+00, 5.000000e-01, 2.000000e+00]> : tensor<3xf64>, bias = dense<[1.000000e-01, 0.040000000000000036, -3.500000e-01]> : tensor<3xf64>}
+	    xylo.readout {layers = {o = 2 : i64}, weights = dense<[[0.30000000000000004, 0.075000000000000011], [-0.60000000000000009, 0.90000000000000013], [0.15000000000000002, -0.45000000000000007]]> : tensor<3x2xf64>, weight_shift = 0 : i64, dash_mem = dense<4.000000e+00> : tensor<2xf64>, dash_syn = dense<1.000000e+00> : tensor<2xf64>, threshold = dense<1.250000e+00> : tensor<2xf64>, bias = dense<0.000000e+00> : tensor<2xf64>, outputs = ["y"]}
+	  }
+	}
+)
