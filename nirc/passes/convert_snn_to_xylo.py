@@ -284,13 +284,14 @@ class _Conversion:
     def report(self, hidden: list[_Population], readout: dict[str, _Population]) -> None:
         """Attach what the chip does differently from the step that it stands for."""
         late = _latencies([*hidden, *readout.values()])
-        deepest = max(late[p.name] for p in readout.values())
-        if deepest:
-            statement = (
-                f"the readout answers {deepest} step{'s' if deepest > 1 else ''} later than the network: "
-                "spikes take a step from one layer of neurons to the next"
-            )
-            assume(self.module, "note", "latency", statement)
+        answers = {p.name: late[p.name] for p in readout.values()}
+        alike = len(set(answers.values())) == 1
+        for name, steps in answers.items():
+            if steps:
+                who = "the readout" if alike else f"the readout {quote(name)}"
+                later = f"{who} answers {steps} step{'s' if steps > 1 else ''} later than the network"
+                statement = f"{later}: spikes take a step from one layer of neurons to the next"
+                assume(self.module, "note" if alike else "choice", "latency", statement)
         for p in [*hidden, *readout.values()]:
             for edge in p.edges:
                 arrival = 0 if edge.source in self.inputs.values() else late[edge.source] + 1

@@ -2,7 +2,8 @@
 
     B (A x)        -> (B A) x              B (x + c)  -> B x + B c
     B (f x)        -> (B diag f) x         f (A x)    -> (diag f A) x
-    B (x + y + ..) -> B x + B y + ..       (x + c) + d -> x + (c + d)
+    B (x + y + ..) -> B x + B y + ..       f (x + y + ..) -> f x + f y + ..
+    (x + c) + d    -> x + (c + d)          f (x + c)  -> f x + f c
 
 Products are computed in f64 and rounded once, so a folded path differs from the unfolded one by rounding. Chips have
 one matrix of weights per connection; the CPU keeps the original order of sums and does not run this pass.
@@ -68,16 +69,25 @@ class FoldIntoLinear(RewritePattern):
             rewriter.replace(op, [*parts, total])
 
 
-class FoldScaleOfLinear(RewritePattern):
-    """f (A x) -> (diag f A) x"""
+class FoldScale(RewritePattern):
+    """A factor goes into the matrix before it, past a constant and past a sum on the way."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: snn.ScaleOp, rewriter: PatternRewriter) -> None:
         inner = op.input.owner
+        factor = np.broadcast_to(doubles(op.factor), snn.tensor_of(op.output).get_shape())
         if isinstance(inner, snn.LinearOp):
-            factor = np.broadcast_to(doubles(op.factor), snn.tensor_of(op.output).get_shape())
             weight = _like(factor[:, None] * doubles(inner.weight), op.factor)
             rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op)))
+        elif isinstance(inner, snn.AddOp):
+            constant = _like(factor * doubles(inner.constant), op.factor)
+            scaled = snn.ScaleOp([inner.input], op.output.type, {"factor": op.factor}, _name(op))
+            added = snn.AddOp([scaled.output], op.output.type, {"constant": constant}, _name(op))
+            rewriter.replace(op, [scaled, added])
+        elif isinstance(inner, snn.SumOp):
+            parts = [snn.ScaleOp([v], op.output.type, {"factor": op.factor}, _name(op)) for v in inner.inputs]
+            total = snn.SumOp([part.output for part in parts], op.output.type, _name(op))
+            rewriter.replace(op, [*parts, total])
 
 
 class FoldAddOfAdd(RewritePattern):
@@ -98,9 +108,7 @@ class SnnFoldLinearPathsPass(ModulePass):
     name = "snn-fold-linear-paths"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns = GreedyRewritePatternApplier(
-            [FoldIntoLinear(), FoldScaleOfLinear(), FoldAddOfAdd()], dce_enabled=False
-        )
+        patterns = GreedyRewritePatternApplier([FoldIntoLinear(), FoldScale(), FoldAddOfAdd()], dce_enabled=False)
         PatternRewriteWalker(patterns).rewrite_module(op)
         _remove_unused(op)
 

@@ -60,6 +60,9 @@ def violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
     if not all(part.quantized() for part in network.parts()):
         yield "the network holds real numbers; run xylo-quantize first"
         return
+    for part, what in zip(network.parts(), ("input channels", "hidden neurons", "readout neurons"), strict=True):
+        if part.size < 1:
+            yield f"0 {what}, the chip needs at least 1"
     yield from structural_violations(network, limits)
     for part in network.parts():
         yield from _ranges(part)

@@ -106,21 +106,22 @@ def _whole_dash(part: xylo.HiddenOp | xylo.ReadoutOp, name: str, least: int) -> 
     return np.maximum(whole, least), faults
 
 
+def _into_hidden(network: xylo.NetworkOp) -> Array:
+    """All weights onto hidden neurons: inputs and hidden neurons by hidden neurons."""
+    weights = network.input.numbers("weights")[:, :, 0]
+    padded = np.pad(weights, ((0, 0), (0, network.hidden.size - weights.shape[1])))
+    return np.concatenate([padded, network.hidden.numbers("weights")[:, :, 0]])
+
+
 def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
     hidden, readout = network.hidden, network.readout
     if network.synapses != 1:
         return ["xylo-quantize takes networks with one synapse per neuron"]
-    reached = network.input.numbers("weights").shape[1]
-    into_hidden = np.concatenate(
-        [
-            np.pad(network.input.numbers("weights")[:, :, 0], ((0, 0), (0, hidden.size - reached))),
-            hidden.numbers("weights")[:, :, 0],
-        ]
-    )
+    inputs, reached, _ = network.input.numbers("weights").shape
     faults = list[str]()
     changes = list[xylo.ChangeAttr]()
     integers = dict[xylo.HiddenOp | xylo.ReadoutOp, Array]()
-    for part, weights in ((hidden, into_hidden), (readout, readout.numbers("weights"))):
+    for part, weights in ((hidden, _into_hidden(network)), (readout, readout.numbers("weights"))):
         dash_mem, long_mem = _whole_dash(part, "dash_mem", 0)
         dash_syn, long_syn = _whole_dash(part, "dash_syn", 1)
         faults += long_mem + long_syn
@@ -153,7 +154,6 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
         _store(part, whole, dash_mem, dash_syn, scale, k)
     if faults:
         return [*faults, *(f"xylo {network.chip.data}: {v}" for v in structural_violations(network, network.limits))]
-    inputs = network.input.size
     network.input.properties["weights"] = dense(np.ascontiguousarray(integers[hidden][:inputs, :reached, None]))
     network.input.properties["weight_shift"] = hidden.weight_shift
     hidden.properties["weights"] = dense(np.ascontiguousarray(integers[hidden][inputs:, :, None]))
@@ -219,14 +219,8 @@ def _change(
 def _warn_of_saturation(module: ModuleOp, network: xylo.NetworkOp) -> None:
     """Say so where a current could reach the end of its 16 bits while every source fires once a step."""
     hidden = network.hidden
-    into = np.concatenate(
-        [
-            network.input.numbers("weights")[:, :, 0],
-            hidden.numbers("weights")[:, : network.input.numbers("weights").shape[1], 0],
-        ]
-    )
-    for part, weights in ((hidden, into), (network.readout, network.readout.numbers("weights"))):
-        drive = np.abs(weights).sum(axis=0) * 2.0 ** part.numbers("dash_syn").reshape(part.size)[: weights.shape[1]]
+    for part, weights in ((hidden, _into_hidden(network)), (network.readout, network.readout.numbers("weights"))):
+        drive = np.abs(weights).sum(axis=0) * 2.0 ** part.numbers("dash_syn").reshape(part.size)
         over = np.flatnonzero(drive * 2**part.weight_shift.value.data > XyloLimits.THRESHOLD[1])
         if over.size:
             statement = (

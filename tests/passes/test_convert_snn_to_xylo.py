@@ -195,7 +195,7 @@ CANONICAL = step({"x": 2}, [HIDDEN, READOUT], {"y": "o"})
 
 
 def test_golden(convert: Convert, golden: Golden) -> None:
-    golden(f"{convert(CANONICAL)}\n")
+    golden(f"{convert(CANONICAL)!s}\n")
 
 
 def test_numbers(convert: Convert) -> None:
@@ -624,8 +624,8 @@ CONV = """%conv = snn.conv %image {weight = dense<1.0> : tensor<1x1x1x1xf64>, st
   padding = array<i64: 0, 0, 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64, node = "conv"}
   : (tensor<1x1x2xi1>) -> tensor<1x1x2xf64>
 """
-POOL = """%pool = snn.pool %image {kernel = array<i64: 1, 1>, stride = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>,
-  node = "pool"} : (tensor<1x1x2xi1>) -> tensor<1x1x2xf64>
+POOL = """%pool = snn.pool %image {kernel = array<i64: 1, 1>, stride = array<i64: 1, 1>,
+  padding = array<i64: 0, 0, 0, 0>, node = "pool"} : (tensor<1x1x2xi1>) -> tensor<1x1x2xf64>
 """
 
 
@@ -676,7 +676,7 @@ def test_neurons_in_rows_and_columns_are_refused(refused: Callable[[str], list[s
 
 
 def test_an_unknown_chip_is_refused(ctx: Context, parse: Parse) -> None:
-    with pytest.raises(PassFailedException, match="^chip 'audio1' is not one of v1, audio2, audio3, imu$"):
+    with pytest.raises(PassFailedException, match=r"^chip 'audio1' is not one of v1, audio2, audio3, imu$"):
         ConvertSnnToXyloPass("audio1").apply(ctx, parse(PLAIN))
 
 

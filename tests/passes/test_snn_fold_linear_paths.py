@@ -15,9 +15,6 @@ from nirc.interpreters.snn import SnnEvaluator
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
 Parse = Callable[[str], ModuleOp]
-Opt = Callable[[str, str], str]
-
-FOLD = "snn-fold-linear-paths"
 
 
 def path(body: str, *, result: str = "2xf64", z: str = "") -> str:
@@ -101,8 +98,8 @@ PATHS = {
 CONV = """
 %image = snn.reshape %x : (tensor<3xf64>) -> tensor<1x1x3xf64>
 %conv = snn.conv %image {weight = dense<[[[[0.5, -1.5]]], [[[2.0, 0.25]]]]> : tensor<2x1x1x2xf64>,
-  stride = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64, node = "c"}
-  : (tensor<1x1x3xf64>) -> tensor<2x1x2xf64>
+  stride = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64,
+  node = "c"} : (tensor<1x1x3xf64>) -> tensor<2x1x2xf64>
 %pool = snn.pool %conv {kernel = array<i64: 1, 2>, stride = array<i64: 1, 2>, padding = array<i64: 0, 0, 0, 0>,
   node = "p"} : (tensor<2x1x2xf64>) -> tensor<2x1x1xf64>
 %flat = snn.reshape %pool : (tensor<2x1x1xf64>) -> tensor<2xf64>
@@ -156,8 +153,8 @@ def fold(ctx: Context, parse: Parse) -> Callable[[str], ModuleOp]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_golden(opt: Opt, golden: Callable[[str], None], rule: str) -> None:
-    golden(opt(RULES[rule], FOLD))
+def test_golden(fold: Callable[[str], ModuleOp], golden: Callable[[str], None], rule: str) -> None:
+    golden(f"{fold(RULES[rule])!s}\n")
 
 
 @pytest.mark.parametrize("name", [*RULES, *PATHS, *UNCHANGED])
@@ -223,7 +220,7 @@ def test_f32_is_rounded_once(fold: Callable[[str], ModuleOp]) -> None:
         for op in network(fold(path(body, result="1xf64").replace("f64", "f32"))).body.block.ops
         if isinstance(op, snn.LinearOp)
     )
-    a, b = np.float32([[0.1, 0.7, 0.0], [0.3, 0.1, 0.7]]), np.float32([[0.7, 3.0]])
+    a, b = np.array([[0.1, 0.7, 0.0], [0.3, 0.1, 0.7]], np.float32), np.array([[0.7, 3.0]], np.float32)
     assert np.array_equal(doubles(matrix.weight), (b.astype(float) @ a.astype(float)).astype(np.float32))
 
 
