@@ -231,11 +231,11 @@ class _Conversion:
         elif isinstance(source, BlockArgument) and self.nexts.get(source) in self.spikes:
             into.edges.append(_Edge(self.spikes[self.nexts[source]], weights, late=True))
         else:
-            self.fail(
-                op,
-                "its input is neither the network's input nor spikes of a layer; Xylo's weights take "
-                "spikes only (cycles must be cut at the neurons, rec_cut=neuron)",
+            cut = "; cycles must be cut at the neurons, rec_cut=neuron" if isinstance(source, BlockArgument) else ""
+            why = (
+                f"its input is neither the network's input nor spikes of a layer; Xylo's weights take spikes only{cut}"
             )
+            self.fail(op, why)
 
     # -- the whole
 

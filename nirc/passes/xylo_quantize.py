@@ -5,8 +5,9 @@ bits to the states. With W the first-step weights, d = 1 - 2^-dash_syn what the 
 
     weight = round(s W / d)    threshold = round(s 2^k threshold)    bias = round(s 2^k bias)    dash = round(dash)
 
-k is the largest in 0..7 with thresholds in int16, biases in 8 bits and currents that cannot saturate while every source
-fires once a step: 2^dash_syn sum|weight| 2^k <= 32767. Rounding is half to even. Source: nirc's specification of Xylo.
+k is the largest in 0..7 with biases in 8 bits and states that cannot saturate upwards while every source fires once a
+step; v stands below its threshold before it takes up a current: 2^k (threshold + 2^dash_syn sum|weight|) <= 32767.
+Rounding is half to even. Source: nirc's specification of Xylo, section 5.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
-from nirc.dialects.dense import Array, dense, uniform
+from nirc.dialects.dense import Array, and_more, dense, uniform
 from nirc.dialects.nir import assume, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
@@ -84,9 +85,8 @@ class _Neurons:
         drive = np.abs(np.rint(self.weights * scale)).sum(axis=0) * 2.0**self.dash_syn
         for k in range(XyloLimits.SHIFT[1], 0, -1):
             fits = (
-                np.rint(self.threshold * scale * 2**k) <= XyloLimits.THRESHOLD[1],
+                np.rint(self.threshold * scale * 2**k) + drive * 2**k <= XyloLimits.THRESHOLD[1],
                 np.abs(np.rint(self.bias * scale * 2**k)) <= XyloLimits.BIAS[1],
-                drive * 2**k <= XyloLimits.THRESHOLD[1],
             )
             if all(np.all(fit) for fit in fits):
                 return k
@@ -114,53 +114,59 @@ def _into_hidden(network: xylo.NetworkOp) -> Array:
 
 
 def _quantize(module: ModuleOp, network: xylo.NetworkOp, per: str) -> list[str]:
+    """Quantize one network in place; returns the faults."""
     hidden, readout = network.hidden, network.readout
     if network.synapses != 1:
         return ["xylo-quantize takes networks with one synapse per neuron"]
     inputs, reached, _ = network.input.numbers("weights").shape
     faults = list[str]()
-    changes = list[xylo.ChangeAttr]()
-    integers = dict[xylo.HiddenOp | xylo.ReadoutOp, Array]()
-    for part, weights in ((hidden, _into_hidden(network)), (readout, readout.numbers("weights"))):
-        dash_mem, long_mem = _whole_dash(part, "dash_mem", 0)
-        dash_syn, long_syn = _whole_dash(part, "dash_syn", 1)
-        faults += long_mem + long_syn
-        if long_mem or long_syn:
-            continue
-        decayed = 1 - 2.0**-dash_syn
-        neurons = _Neurons(part, weights / decayed, dash_mem, dash_syn, part.numbers("threshold"), part.numbers("bias"))
-        scale = neurons.scale(per)
-        k = neurons.shift(scale)
-        whole = {
-            "weights": np.rint(neurons.weights * scale),
-            "threshold": np.rint(neurons.threshold * scale * 2**k),
-            "bias": np.rint(neurons.bias * scale * 2**k),
-        }
-        for n in np.flatnonzero(whole["threshold"] < 1)[:1]:
-            ratio = float(np.abs(neurons.weights[:, n]).max() / neurons.threshold[n])
-            faults.append(
-                f"{part.where(int(n))}: its threshold rounds to 0 beside weights {ratio:.3g} times as "
-                "large; scale them down or split the layer"
-            )
-        short = part.numbers("dash_syn").reshape(part.size) < 0.5
-        if np.any(short):
-            statement = (
-                f"tau_syn of {part.where(int(np.flatnonzero(short)[0]))} is shorter than 1.4 steps; it "
-                "becomes 2 steps, since 1 would clear the current before it acts"
-            )
-            assume(module, "choice", "synapse", statement)
-        changes += _changes(part, neurons, scale, k, whole)
-        integers[part] = whole["weights"].astype(np.int32)
-        _store(part, whole, dash_mem, dash_syn, scale, k)
+    into_hidden, of_hidden = _quantize_population(module, hidden, _into_hidden(network), per, faults)
+    into_readout, of_readout = _quantize_population(module, readout, readout.numbers("weights"), per, faults)
     if faults:
         return [*faults, *(f"xylo {network.chip.data}: {v}" for v in structural_violations(network, network.limits))]
-    network.input.properties["weights"] = dense(np.ascontiguousarray(integers[hidden][:inputs, :reached, None]))
+    network.input.properties["weights"] = dense(np.ascontiguousarray(into_hidden[:inputs, :reached, None]))
     network.input.properties["weight_shift"] = hidden.weight_shift
-    hidden.properties["weights"] = dense(np.ascontiguousarray(integers[hidden][inputs:, :, None]))
-    readout.properties["weights"] = dense(integers[readout])
-    network.properties["report"] = ArrayAttr(changes)
+    hidden.properties["weights"] = dense(np.ascontiguousarray(into_hidden[inputs:, :, None]))
+    readout.properties["weights"] = dense(into_readout)
+    network.properties["report"] = ArrayAttr([*of_hidden, *of_readout])
     _warn_of_saturation(module, network)
     return []
+
+
+def _quantize_population(
+    module: ModuleOp, part: xylo.HiddenOp | xylo.ReadoutOp, weights: Array, per: str, faults: list[str]
+) -> tuple[Array, list[xylo.ChangeAttr]]:
+    """Make a population's own parameters integers; returns the weights onto it and what changed."""
+    dash_mem, long_mem = _whole_dash(part, "dash_mem", 0)
+    dash_syn, long_syn = _whole_dash(part, "dash_syn", 1)
+    if long_mem or long_syn:
+        faults += long_mem + long_syn
+        return weights, []
+    short = np.flatnonzero(part.numbers("dash_syn").reshape(part.size) < 0.5)
+    if short.size:
+        statement = (
+            f"tau_syn of {part.where(int(short[0]))}{and_more(short.size)} is shorter than 1.4 steps; it "
+            "becomes 2 steps, since 1 would clear the current before it acts"
+        )
+        assume(module, "choice", "synapse", statement)
+    decayed = 1 - 2.0**-dash_syn
+    neurons = _Neurons(part, weights / decayed, dash_mem, dash_syn, part.numbers("threshold"), part.numbers("bias"))
+    scale = neurons.scale(per)
+    k = neurons.shift(scale)
+    whole = {
+        "weights": np.rint(neurons.weights * scale),
+        "threshold": np.rint(neurons.threshold * scale * 2**k),
+        "bias": np.rint(neurons.bias * scale * 2**k),
+    }
+    for n in np.flatnonzero(whole["threshold"] < 1)[:1]:
+        ratio = float(np.abs(neurons.weights[:, n]).max() / neurons.threshold[n])
+        faults.append(
+            f"{part.where(int(n))}: its threshold rounds to 0 beside weights {ratio:.3g} times as "
+            "large; scale them down or split the layer"
+        )
+    changes = list(_changes(part, neurons, scale, k, whole))
+    _store(part, whole, dash_mem, dash_syn, scale, k)
+    return whole["weights"].astype(np.int32), changes
 
 
 def _store(

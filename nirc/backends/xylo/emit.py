@@ -229,13 +229,32 @@ def _template(path: str) -> Json:
     return cast(Json, value)
 
 
+_CHIP_FIELDS = ("bias_enable", "synapse2_enable", "reservoir", "hidden")
+"""Fields that some generations have and others do not."""
+
+
+def _is_broken(part: Any, held: Any) -> bool:
+    """Whether the template holds something else where an object stands, neurons included."""
+    if not isinstance(part, dict):
+        return False
+    if not isinstance(held, dict):
+        return True
+    neurons: Any = cast(Json, held).get("neurons", [])
+    return not isinstance(neurons, list) or not all(isinstance(neuron, dict) for neuron in cast(list[Any], neurons))
+
+
 def _merged(template: Json, value: Json) -> Json:
     """The template with the network put in; clocks that the template's core does not have are left out."""
     missing = [name for name in value if name not in template]
-    if missing:
-        raise DiagnosticException(
-            f"--template: it has no field {', '.join(missing)}, so it belongs to another chip than the one compiled for"
-        )
+    foreign = [name for name in _CHIP_FIELDS if name in template and name not in value]
+    if missing or foreign:
+        what = f"no field {', '.join(missing)}" if missing else f"a field {', '.join(foreign)}"
+        raise DiagnosticException(f"--template: it has {what}, so it belongs to another chip than the one compiled for")
+    broken = [
+        f"--template: '{name}' is not an object" for name, part in value.items() if _is_broken(part, template[name])
+    ]
+    if broken:
+        raise DiagnosticException("\n".join(broken))
     merged = dict(template)
     for name, item in value.items():
         if name == "debug":
