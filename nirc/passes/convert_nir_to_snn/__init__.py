@@ -93,7 +93,7 @@ class ConvertNirToSnnPass(ModulePass):
         """--dt, or what the file tells."""
         if self.dt == "auto":
             found = find_dt(graph, scheme)
-            assume(module, "note" if found.evidence.startswith("1, because no") else "choice", "dt", found.evidence)
+            assume(module, "choice" if found.matters else "note", "dt", found.evidence)
             return found.seconds
         try:
             dt = float(self.dt)

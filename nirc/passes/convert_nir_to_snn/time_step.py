@@ -28,6 +28,8 @@ class TimeStep:
 
     seconds: float
     evidence: str
+    matters: bool = True
+    """Whether another dt would give another network."""
 
 
 def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
@@ -37,7 +39,7 @@ def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
     """
     nodes = [node for node in graph.nodes() if isinstance(node, nir.NeuronOp)]
     if not any(depends_on_dt(node, scheme) for node in nodes):
-        return TimeStep(1.0, "1, because no coefficient depends on it under the chosen options")
+        return TimeStep(1.0, "1, because no coefficient depends on it under the chosen options", matters=False)
     if (stored := _from_metadata(graph, nodes)) is not None:
         return TimeStep(stored, f"{stored:g} s, from the file's metadata")
     found, why = _from_encoding(nodes)
