@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -83,7 +83,7 @@ _print_options = _options(
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _faults(where: str | None, also: Sequence[str] = ()) -> Generator[None]:
     """A user's fault becomes lines on stderr and exit status 1, with the faults that are known already."""
     from xdsl.utils.exceptions import DiagnosticException
@@ -197,7 +197,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     from nirc import driver, rasters
 
     watch = _instrumentation(flags)
-    early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output))
+    early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
     with _faults(model, early):
         program = driver.load(model, watch=watch)
         ir = emit is not None or flags["pass_pipeline"] is not None
@@ -268,7 +268,7 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     """Run MODEL, or a chip's configuration (.json), on a raster."""
     from nirc import driver, rasters
 
-    early = rasters.check_writable(output)
+    early = rasters.check_writable(output, model, raster)
     if not output.endswith((".npz", ".npy")):
         early.append(f"{output}: rasters are written as .npz or .npy")
     given = None
@@ -290,11 +290,17 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     with _faults(None):
         rasters.save(output, results)
     _say_assumptions(program.module)
-    _say_dropped(program)
+    _say_losses(program)
 
 
 def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
     if model.endswith(".json"):
+        said = {"dt": "auto", "scheme": None, "reset": None, "precision": "f32", "quantize": None, "strict": False}
+        useless = [f"--{name}" for name, default in said.items() if flags[name] != default]
+        if level not in (None, target, *_TARGETS):
+            useless.append("--level")
+        if useless:
+            raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
     options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
     return driver.compile(
@@ -306,12 +312,17 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
     )
 
 
-def _say_dropped(program: Program) -> None:
-    dropped = sum(getattr(evaluator, "dropped", 0) for evaluator in program.evaluators())
-    if dropped:
-        click.echo(
-            f"warning: {dropped} input events beyond 15 per channel and step were dropped, as the chip does", err=True
-        )
+def _fault(text: str) -> Exception:
+    from xdsl.utils.exceptions import DiagnosticException
+
+    return DiagnosticException(text)
+
+
+def _say_losses(program: Program) -> None:
+    """What the chip would drop or saturate on this raster."""
+    for evaluator in program.evaluators():
+        for text in getattr(evaluator, "losses", list[str])():
+            click.echo(f"warning: {text}", err=True)
 
 
 @cli.command("check")
@@ -344,6 +355,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """The entry point; nirc's own faults end in a traceback and the command that shows them."""
     try:
         cli(args=None if args is None else list(args), prog_name="nirc")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            click.echo(f"nirc: {error}", err=True)
+        raise SystemExit(1) from None
     except Exception:
         traceback.print_exc()
         command = shlex.join(["nirc", *(sys.argv[1:] if args is None else args)])

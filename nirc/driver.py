@@ -135,6 +135,8 @@ class Program:
         default_factory=dict[tuple[int, tuple[str, ...]], Evaluator]
     )
 
+    _last: tuple[int, tuple[str, ...]] | None = None
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was assumed on the way, as it is printed."""
@@ -142,6 +144,18 @@ class Program:
 
     def lower(self, until: str | None = None, passes: tuple[ModulePass, ...] | None = None) -> None:
         """Run the pipeline from the module's level down to `until`, or to the target's last level; or just `passes`."""
+        if passes is not None or level_of(self.module) != "nir":
+            told = {name: getattr(self.options, name) for name in ("dt", "scheme", "reset", "precision")}
+            useless = [name for name, value in told.items() if value != getattr(Options(), name)]
+            if useless:
+                where = (
+                    "--pass-pipeline names its own options"
+                    if passes
+                    else (f"the model is at level {level_of(self.module)}")
+                )
+                raise DiagnosticException(
+                    f"{', '.join(useless)} can only be chosen on the way from nir to snn; {where}"
+                )
         if passes is None:
             stages = backend(self.target).stages(self.options) if self.target else reference_stages(self.options)
             levels = list(stages)
@@ -202,8 +216,13 @@ class Program:
         Returns the output's raster where one array went in, one Output comes out and nothing is recorded; else rasters
         by name. keep_state: go on from where the last run of the same batch size and record ended.
         """
+        if level_of(self.module) == "nir":
+            raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
         given = rasters.arrange(x, self.inputs, batch_first=batch_first)
-        key = (given.batch, record)
+        key = (given.batch, tuple(record))
+        if keep_state and self._last not in (None, key):
+            raise DiagnosticException("keep_state goes on from the last run, which had another batch size or record")
+        self._last = key
         if key not in self._evaluators:
             self._evaluators[key] = self._evaluator(*key)
         elif not keep_state:
@@ -219,8 +238,6 @@ class Program:
 
     def _evaluator(self, batch: int, record: tuple[str, ...]) -> Evaluator:
         level = level_of(self.module)
-        if level == "nir":
-            raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
         if level == "snn":
             from nirc.interpreters.snn import SnnEvaluator
 

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass
 from xdsl.printer import Printer
+from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects.dense import as_dense
 
@@ -90,10 +91,13 @@ class Instrumentation:
             self._dump("After", step, module)
         self._count += 1
         if self.tree_dir is not None:
-            os.makedirs(self.tree_dir, exist_ok=True)
             path = os.path.join(self.tree_dir, f"{self._count}_{step.name}.mlir")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(ir_text(module, self.limit))
+            try:
+                os.makedirs(self.tree_dir, exist_ok=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(ir_text(module, self.limit))
+            except OSError as error:
+                raise DiagnosticException(f"--print-ir-tree-dir {path}: {error.strerror}") from error
 
     def _dump(self, when: str, step: ModulePass, module: ModuleOp) -> None:
         self.stream.write(f"// -----// IR Dump {when} {step.name} //----- //\n{ir_text(module, self.limit)}\n")

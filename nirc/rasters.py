@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,12 +130,20 @@ def _write_npz(file: io.BytesIO, arrays: Mapping[str, Array]) -> None:
 
 
 def write_whole(path: str, content: bytes) -> None:
-    """Write a file whole or not at all: beside it first, then renamed."""
-    target = Path(path)
+    """Write a file whole or not at all: beside it first, then renamed; links and the file's mode are kept.
+
+    What is not a regular file (a device, a pipe) is written to as it stands.
+    """
+    target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
         try:
             beside.write_bytes(content)
+            if target.exists():
+                shutil.copymode(target, beside)
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
@@ -142,11 +151,15 @@ def write_whole(path: str, content: bytes) -> None:
         raise DiagnosticException(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def check_writable(path: str) -> list[str]:
-    """What would keep a file from being written, before any work is done for it."""
+def check_writable(path: str, *inputs: str) -> list[str]:
+    """What would keep a file from being written, before any work is done for it; inputs are never overwritten."""
     folder = os.path.dirname(path) or "."
+    if not os.path.basename(path):
+        return [f"{path!r}: cannot be written: it names no file"]
     if not os.path.isdir(folder):
         return [f"{path}: cannot be written: the folder {folder} does not exist"]
     if os.path.isdir(path):
         return [f"{path}: cannot be written: it is a folder"]
+    if any(os.path.exists(name) and os.path.exists(path) and os.path.samefile(name, path) for name in inputs):
+        return [f"{path}: is an input of this command; give another name for the output"]
     return []

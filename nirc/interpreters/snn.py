@@ -259,4 +259,8 @@ def _raster(name: str, raster: Array | None, argument: SSAValue, batch: int) -> 
             f"the raster of input {quote(name)} has the shape {'x'.join(map(str, raster.shape))}, "
             f"must be steps x batch x {'x'.join(map(str, kind.get_shape()))}"
         )
-    return raster.astype(dtype_of(kind.element_type), copy=False)
+    with np.errstate(over="ignore"):
+        converted = raster.astype(dtype_of(kind.element_type), copy=False)
+    if converted.dtype.kind == "f" and not np.all(np.isfinite(converted)):
+        raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind.element_type}")
+    return converted

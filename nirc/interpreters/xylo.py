@@ -46,17 +46,21 @@ class _Delivery:
         wide = _wrap(weights.astype(np.int64) << shift)
         return _Delivery(wide, int(np.abs(wide).sum(axis=0).max(initial=0)))
 
-    def deliver(self, current: Array, counts: Array, most: int) -> Array:
-        """current + counts * weights, source by source, saturating after each."""
+    def deliver(self, current: Array, counts: Array, most: int) -> tuple[Array, int]:
+        """current + counts * weights, source by source, saturating after each; and how often it did."""
         counts = np.minimum(counts, most)
         active = np.flatnonzero(counts.any(axis=0))
         if not active.size:
-            return current
+            return current, 0
         if self.bound * int(counts.max()) + int(np.abs(current).max(initial=0)) <= _HIGH:
-            return current + (counts[:, active].astype(float) @ self.weights[active].astype(float)).astype(np.int64)
+            added = counts[:, active].astype(float) @ self.weights[active].astype(float)
+            return current + added.astype(np.int64), 0
+        saturated = 0
         for source in active:
-            current = _sat(current + counts[:, source, None] * self.weights[source])
-        return current
+            wide = current + counts[:, source, None] * self.weights[source]
+            current = _sat(wide)
+            saturated += int(np.count_nonzero(wide != current))
+        return current, saturated
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class XyloEvaluator:
                 "\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown)
             )
         self.record = record
-        self.dropped = 0
+        self.dropped = self.saturated = 0
         self.reset()
 
     def _known_keys(self) -> dict[str, tuple[str, slice]]:
@@ -149,6 +153,18 @@ class XyloEvaluator:
                 keys.update({f"{name}.{key}": (state + suffix, slice(at, at + size)) for key, state in kinds.items()})
                 at += size
         return keys
+
+    def losses(self) -> list[str]:
+        """What was lost so far, as a user should hear it."""
+        most = XyloLimits.INPUT_EVENTS
+        lost = list[str]()
+        if self.dropped:
+            lost.append(
+                f"{self.dropped} input events beyond {most} per channel and step were dropped, as the chip does"
+            )
+        if self.saturated:
+            lost.append(f"states saturated at 16 bits {self.saturated} times, as on the chip; scale the weights down")
+        return lost
 
     def reset(self) -> None:
         """All states and spikes to 0; nothing can be preloaded on the chip."""
@@ -209,15 +225,18 @@ class XyloEvaluator:
         before = s["spikes"]
         total = np.zeros_like(s["v"])
         for k, name in enumerate(("i", "i2")[: self.synapses]):
-            current = self._inputs[k].deliver(s[name], counts, XyloLimits.INPUT_EVENTS)
-            current = self._recurrent[k].deliver(current, before, XyloLimits.SPIKES)
+            current, first = self._inputs[k].deliver(s[name], counts, XyloLimits.INPUT_EVENTS)
+            current, second = self._recurrent[k].deliver(current, before, XyloLimits.SPIKES)
+            self.saturated += first + second
             s[name] = current - _decay(current, self._hidden.dash_syn[:, k])
             total = total + s[name]
         s["v"] = self._hidden.integrate(s["v"], total)
+        self.saturated += int(np.count_nonzero(s["v"] >= _HIGH))
         self._fire_hidden()
-        current = self._readout.deliver(s["i_out"], before, XyloLimits.SPIKES)
+        current, count = self._readout.deliver(s["i_out"], before, XyloLimits.SPIKES)
         s["i_out"] = current - _decay(current, self._out.dash_syn[:, 0])
         v = self._out.integrate(s["v_out"], s["i_out"])
+        self.saturated += count + int(np.count_nonzero(s["v"] <= _LOW)) + int(np.count_nonzero(np.abs(v) >= _HIGH))
         s["v_out"], s["spikes_out"] = _fire(v, self._out.threshold, np.zeros(1, np.int64), 1)
 
     def _fire_hidden(self) -> None:

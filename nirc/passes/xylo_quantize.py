@@ -22,10 +22,13 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
-from nirc.dialects.dense import Array, and_more, dense, uniform
+from nirc.dialects.dense import Array, and_more, array, dense, uniform
 from nirc.dialects.nir import assume, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
+
+_TELL = 0.05
+"""The relative change of a parameter from which on it is told on the terminal, not in the report alone."""
 
 _WEIGHT = 127
 """Symmetric: -128 would have no counterpart."""
@@ -164,7 +167,14 @@ def _quantize_population(
             f"{part.where(int(n))}: its threshold rounds to 0 beside weights {ratio:.3g} times as "
             "large; scale them down or split the layer"
         )
+    if np.any(neurons.weights) and not np.any(whole["weights"]):
+        faults.append(f"{part.where(0)} and all others there: every weight rounds to 0 beside threshold or bias")
     changes = list(_changes(part, neurons, scale, k, whole))
+    for change in changes:
+        error = float(array(change.error))
+        if error > _TELL:
+            statement = f"{change.parameter.data} of {quote(change.node.data)} changes by up to {error:.0%}"
+            assume(module, "note", "quantization", statement + _ends(change))
     _store(part, whole, dash_mem, dash_syn, scale, k)
     return whole["weights"].astype(np.int32), changes
 
@@ -212,6 +222,12 @@ def _changes(
             yield _change(name, "bias", "v per step", neurons.bias[here], whole["bias"][here] / lsb)
 
 
+def _ends(change: xylo.ChangeAttr) -> str:
+    """` (6.67 to 8 steps)` where a parameter is uniform."""
+    before, after = array(change.before), array(change.after)
+    return f" ({float(before):.3g} to {float(after):.3g} {change.unit.data})" if before.ndim == after.ndim == 0 else ""
+
+
 def _change(
     node: str, parameter: str, unit: str, before: Array, after: Array, *, error: float | None = None
 ) -> xylo.ChangeAttr:
@@ -234,10 +250,6 @@ def _warn_of_saturation(module: ModuleOp, network: xylo.NetworkOp) -> None:
                 "bits if all its sources fire at once for long"
             )
             assume(module, "note", "saturation", statement)
-    assume(
-        module,
-        "note",
-        "quantization",
-        f"8-bit weights for {', '.join(map(quote, [*hidden.sizes(), *network.readout.sizes()]))}; the "
-        "report says what changed",
-    )
+    layers = ", ".join(map(quote, [*hidden.sizes(), *network.readout.sizes()]))
+    where = "nirc.tau and nirc.values in the emitted file list every change"
+    assume(module, "note", "quantization", f"8-bit weights for {layers}; {where}")

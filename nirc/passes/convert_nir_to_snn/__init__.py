@@ -99,7 +99,7 @@ class ConvertNirToSnnPass(ModulePass):
             dt = float(self.dt)
         except ValueError:
             raise DiagnosticException(f"dt '{self.dt}' is neither a number of seconds nor auto") from None
-        if not (0 < dt < np.inf):
+        if not (np.finfo(np.float32).tiny <= dt < np.inf):
             raise DiagnosticException(f"dt {dt:g} s, must be greater than 0")
         assume(module, "given", "dt", f"{dt:g} s")
         return dt
