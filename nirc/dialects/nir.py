@@ -27,7 +27,7 @@ from xdsl.dialects.builtin import (
     SymbolNameConstraint,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, Region, SSAValue, TypeAttribute
+from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, Region, SSAValue, TypeAttribute
 from xdsl.irdl import (
     IRDLOperation,
     ParsePropInAttrDict,
@@ -686,11 +686,6 @@ def int_array(values: Iterable[int]) -> DenseArrayBase:
 def graph_of(module: ModuleOp) -> GraphOp | None:
     """The module's one graph, or None where it holds none."""
     return next((op for op in module.ops if isinstance(op, GraphOp)), None)
-
-
-def producer(value: SSAValue) -> Operation | None:
-    """The op that makes a signal, None for a graph's input."""
-    return value.owner if isinstance(value.owner, Operation) else None
 
 
 Nir = Dialect(

@@ -595,9 +595,4 @@ class NetworkOp(IRDLOperation):
 STEP_OPS = (AddOp, ClampOp, ConvOp, DelayOp, FilterOp, FireOp, LinearOp, PoolOp, ReshapeOp, ResetOp, ScaleOp, SumOp)
 
 
-def is_float(value: SSAValue) -> bool:
-    """Whether a value is graded rather than spikes or counts."""
-    return isinstance(tensor_of(value).element_type, Float32Type | Float64Type)
-
-
 Snn = Dialect("snn", [*STEP_OPS, NetworkOp, YieldOp], [StateAttr])
