@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -11,10 +12,13 @@ from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     BytesAttr,
     DenseIntOrFPElementsAttr,
+    Float16Type,
     Float32Type,
     Float64Type,
     IntegerType,
+    Signedness,
     TensorType,
+    f16,
     f32,
     f64,
     i1,
@@ -25,7 +29,7 @@ from xdsl.dialects.builtin import (
 )
 
 Array: TypeAlias = NDArray[Any]
-ElementType: TypeAlias = IntegerType | Float32Type | Float64Type
+ElementType: TypeAlias = IntegerType | Float16Type | Float32Type | Float64Type
 Tensor: TypeAlias = TensorType[ElementType]
 Dense: TypeAlias = DenseIntOrFPElementsAttr[Any]
 """xDSL types a property's elements more widely than nirc uses them."""
@@ -38,6 +42,8 @@ _DTYPES: tuple[tuple[ElementType, str], ...] = (
     (i16, "<i2"),
     (i32, "<i4"),
     (i64, "<i8"),
+    (f16, "<f2"),
+    *((IntegerType(8 * size, Signedness.UNSIGNED), f"<u{size}") for size in (1, 2, 4, 8)),
 )
 _DTYPE_OF: dict[ElementType, np.dtype[Any]] = {element: np.dtype(text) for element, text in _DTYPES}
 _ELEMENT_OF: dict[np.dtype[Any], ElementType] = {np.dtype(text): element for element, text in _DTYPES}
@@ -53,26 +59,63 @@ def element_of(dtype: np.dtype[Any]) -> ElementType:
     return _ELEMENT_OF[dtype]
 
 
+@cache
 def tensor(shape: tuple[int, ...], element: ElementType) -> Tensor:
     """The type `tensor<shape x element>`."""
     return TensorType[ElementType](element, shape)
 
 
 def dense(values: Array | np.generic) -> Dense:
-    """The dense attribute of an array, one copy of its bytes."""
+    """The dense attribute of an array; shares its bytes where they are immutable, else copies them once.
+
+    True is 0xff, as xDSL reads it back. Raises KeyError for a type that no dialect of nirc holds.
+    """
     values = np.asarray(values)
-    element = element_of(values.dtype)
-    return DenseIntOrFPElementsAttr(tensor(values.shape, element), BytesAttr(values.tobytes()))
+    kind = tensor(values.shape, element_of(values.dtype))
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8) * np.uint8(255)
+    if values.nbytes <= _SMALL:
+        return _small(kind, values.tobytes())
+    return DenseIntOrFPElementsAttr(kind, BytesAttr(_bytes(values)))
+
+
+_SMALL = 64
+
+
+@lru_cache(maxsize=1 << 12)
+def _small(kind: Tensor, content: bytes) -> Dense:
+    """Small attributes are often the same: zeros, ones; making one costs xDSL a verification."""
+    return DenseIntOrFPElementsAttr(kind, BytesAttr(content))
+
+
+def _bytes(values: Array) -> bytes:
+    base: Any = values
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, bytes) and len(base) == values.nbytes and values.flags.c_contiguous:
+        return base
+    return values.tobytes()
 
 
 def array(attr: Dense) -> Array:
     """A read-only view of a dense attribute; a splat in short bytes cannot occur (see `dense_faults`)."""
-    return np.frombuffer(attr.data.data, dtype=dtype_of(attr.get_element_type())).reshape(attr.get_shape())
+    values = np.frombuffer(attr.data.data, _DTYPE_OF[attr.get_element_type()])
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8) != 0
+    return values.reshape(attr.get_shape())
 
 
 def doubles(attr: Dense) -> Array:
     """The numbers of a dense attribute in f64."""
     return array(attr).astype(np.float64)
+
+
+def spread(attr: Dense, shape: tuple[int, ...] | None) -> Array:
+    """The numbers in f64, a single one (of whatever rank) once per element where the shape is known."""
+    values = doubles(attr)
+    if values.size != 1:
+        return values
+    return values.reshape(()) if shape is None else np.full(shape, values.reshape(())[()])
 
 
 def as_dense(attr: object) -> Dense | None:
@@ -87,27 +130,31 @@ def uniform(values: Array) -> Array:
     return values
 
 
-def dense_faults(attr: Dense, *, finite: bool = True) -> str | None:
-    """What makes a dense attribute unusable, or None.
-
-    Checks that the bytes fill the shape and, for floats, that all are finite: `inf` and `nan` in a printed
-    dense list do not read back in xDSL 0.74.
-    """
+def layout_fault(attr: Dense) -> str | None:
+    """What keeps a dense attribute from being an array, or None: its bytes must fill its shape."""
     shape = attr.get_shape()
     if DYNAMIC_INDEX in shape:
         return "has a dynamic shape"
-    if attr.get_element_type() not in _DTYPE_OF:
-        return f"has elements of type {attr.get_element_type()}"
-    if math.prod(shape) * dtype_of(attr.get_element_type()).itemsize != len(attr.data.data):
+    element = attr.get_element_type()
+    if element not in _DTYPE_OF:
+        return f"has elements of type {element}"
+    if math.prod(shape) * _DTYPE_OF[element].itemsize != len(attr.data.data):
         return f"holds {len(attr.data.data)} bytes, which do not fill {'x'.join(map(str, shape))}"
-    values = array(attr)
-    if finite and values.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            return (
-                f"{values.flat[bad[0]]} at index {index_text(values, int(bad[0]))}{and_more(bad.size)}, must be finite"
-            )
     return None
+
+
+def finite_fault(values: Array) -> str | None:
+    """The first number that is none, or None: `inf` and `nan` in a printed list do not read back in xDSL 0.74."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return None
+    bad = np.flatnonzero(~np.isfinite(values))
+    at = f" at index {index_text(values, int(bad[0]))}" if values.ndim else ""
+    return f"{values.flat[bad[0]]}{at}{and_more(bad.size)}, must be finite"
+
+
+def dense_faults(attr: Dense) -> str | None:
+    """What makes a dense attribute unusable, or None."""
+    return layout_fault(attr) or finite_fault(array(attr))
 
 
 def index_text(values: Array, flat: int) -> str:

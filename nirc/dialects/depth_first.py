@@ -1,4 +1,4 @@
-"""A depth-first walk without recursion: an order to visit a graph in, and the edges that close its cycles."""
+"""A depth-first walk without recursion: an order to visit a graph in, the edges that close its cycles, their nodes."""
 
 from __future__ import annotations
 
@@ -42,3 +42,28 @@ def depth_first(
                 postorder.append(node)
     postorder.reverse()
     return postorder, closing
+
+
+def on_cycles(nodes: Iterable[Node], successors: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """The nodes that lead to themselves: strongly connected components, by Kosaraju's two walks."""
+    order, closing = depth_first(nodes, successors)
+    found = {node for node, successor in closing if node == successor}
+    if not closing:
+        return found
+    predecessors: dict[Node, list[Node]] = {node: [] for node in order}
+    for node in order:
+        for successor in successors(node):
+            predecessors[successor].append(node)
+    seen = set[Node]()
+    for root in order:
+        if root in seen:
+            continue
+        seen.add(root)
+        component = [root]
+        for node in component:
+            fresh = [before for before in dict.fromkeys(predecessors[node]) if before not in seen]
+            seen.update(fresh)
+            component += fresh
+        if len(component) > 1:
+            found.update(component)
+    return found

@@ -126,6 +126,11 @@ class SnnOp(IRDLOperation, ABC):
         precision = self.precision()
         if precision is not None and not isinstance(precision, Float32Type | Float64Type):
             yield f"it computes in f32 or f64, not in {precision}"
+        yield from self.constant_faults()
+
+    def constant_faults(self) -> Iterator[str]:
+        """Constants that are no numbers, or of another type than the op's."""
+        precision = self.precision()
         for name, attr in self.constants():
             if fault := dense_faults(attr):
                 yield f"{name} {fault}"
@@ -324,13 +329,14 @@ class ReshapeOp(SnnOp):
 
 
 @irdl_op_definition
-class DelayOp(IRDLOperation):
-    """output = the input of `steps` steps ago; `ring` holds the inputs in between, the oldest first.
+class DelayOp(SnnOp):
+    """output[n] = the input[n] of steps[n] steps ago; `ring` holds the last inputs, the oldest first.
 
-    | name  | shape         |
-    |-------|---------------|
-    | input | (N...)        |
-    | ring  | (steps, N...) |
+    | name  | shape        | range               |
+    |-------|--------------|---------------------|
+    | input | (N...)       |                     |
+    | ring  | (R, N...)    |                     |
+    | steps | () or (N...) | 0 to R, R among them |
     """
 
     name = "snn.delay"
@@ -339,25 +345,34 @@ class DelayOp(IRDLOperation):
     ring = operand_def(TensorType)
     output = result_def(TensorType)
     next = result_def(TensorType)
-    node = opt_prop_def(StringAttr)
+    steps = prop_def(DenseIntOrFPElementsAttr)
 
-    irdl_options = (ParsePropInAttrDict(),)
-    traits = lazy_traits_def(lambda: (Pure(), HasParent(NetworkOp)))
-    assembly_format = "$input `,` $ring attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, input: SSAValue, ring: SSAValue, node: str | None = None):
-        super().__init__(
+    def __init__(self, input: SSAValue, ring: SSAValue, steps: Dense, node: str | None = None):
+        IRDLOperation.__init__(
+            self,
             operands=[input, ring],
             result_types=[input.type, ring.type],
-            properties={"node": None if node is None else StringAttr(node)},
+            properties={"steps": steps, "node": None if node is None else StringAttr(node)},
         )
 
-    def verify_(self) -> None:
+    def precision(self) -> ElementType | None:
+        return i32
+
+    def check(self) -> Iterator[str]:
+        yield from self.constant_faults()
         taken, ring = tensor_of(self.input), tensor_of(self.ring)
-        if not ring.get_shape() or (ring.get_shape()[0] < 1 or ring.get_shape()[1:] != taken.get_shape()):
-            raise VerifyException(f"the ring of a delay of {taken} is (steps, ...), got {ring}")
-        if {self.output.type} != {taken} or self.next.type != ring or ring.element_type != taken.element_type:
-            raise VerifyException("a delay gives the types that it takes")
+        yield from _fits("steps", self.steps, taken.get_shape())
+        length = ring.get_shape()[0] if ring.get_shape() else 0
+        if length < 1 or ring.get_shape()[1:] != taken.get_shape():
+            yield f"the ring of a delay of {taken} is (steps, ...), got {ring}"
+        elif {self.output.type} != {taken} or self.next.type != ring or ring.element_type != taken.element_type:
+            yield "a delay gives the types that it takes"
+        elif (
+            not dense_faults(self.steps)
+            and len(self.steps)
+            and not 0 <= array(self.steps).min() <= array(self.steps).max() == length
+        ):
+            yield f"steps go from 0 to the ring's {length}, and one must be as long"
 
 
 @irdl_op_definition

@@ -1,16 +1,19 @@
 """What nirc uses of h5py: the low-level API for reading, files for writing."""
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from h5py import h5a as h5a
 from h5py import h5d as h5d
 from h5py import h5f as h5f
 from h5py import h5g as h5g
 from h5py import h5l as h5l
 from h5py import h5o as h5o
+from h5py import h5p as h5p
 from h5py import h5s as h5s
+from h5py import h5t as h5t
 
 def check_string_dtype(dt: np.dtype[Any]) -> object | None: ...
 def string_dtype(encoding: str = ..., length: int | None = ...) -> np.dtype[Any]: ...
@@ -38,7 +41,7 @@ class Group:
     ) -> Dataset: ...
     def items(self) -> Any: ...
     def keys(self) -> Any: ...
-    attrs: Mapping[str, Any]
+    attrs: MutableMapping[str, Any]
 
 class File(Group):
     def __init__(self, name: object, mode: str = ..., **kwds: Any) -> None: ...
