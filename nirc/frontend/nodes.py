@@ -6,11 +6,11 @@ A new node type is an op in the `nir` dialect and a row in `NODES`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from xdsl.dialects.builtin import IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, IntegerType, StringAttr, i32, i64
 from xdsl.ir import Attribute
 
 from nirc.dialects import nir
@@ -58,15 +58,16 @@ def numbers(value: Value) -> Array:
 
 
 def real(value: Value) -> Attribute:
-    """Floating-point numbers in the file's precision; integers and halves are widened to f32."""
+    """Numbers in the file's own type and shape; they must fit float32, in which networks are computed."""
     values = numbers(value)
-    if values.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        values = values.astype(np.float32)
-    too_large = np.flatnonzero((np.abs(values) > np.finfo(np.float32).max) & np.isfinite(values))
-    if too_large.size:
-        at = f" at index {index_text(values, int(too_large[0]))}" if values.ndim else ""
-        raise FieldFault(f"{values.flat[too_large[0]]:g}{at}{and_more(too_large.size)} does not fit float32")
-    return dense(values)
+    if values.dtype.kind == "f" and values.dtype.itemsize >= 8:
+        largest = np.finfo(np.float32).max
+        if not (values.max() <= largest and values.min() >= -largest):
+            bad = np.flatnonzero((np.abs(values) > largest) & np.isfinite(values))
+            if bad.size:
+                at = f" at index {index_text(values, int(bad[0]))}" if values.ndim else ""
+                raise FieldFault(f"{values.flat[bad[0]]:g}{at}{and_more(bad.size)} does not fit float32")
+    return dense(values.astype(np.float64) if values.dtype.itemsize > 8 else values)
 
 
 def whole(value: Value) -> tuple[int, ...]:
@@ -81,23 +82,29 @@ def whole(value: Value) -> tuple[int, ...]:
     return tuple(int(item) for item in listed)
 
 
+def _integer_type(value: Value) -> IntegerType:
+    return i32 if isinstance(value, np.ndarray) and value.dtype == np.int32 else i64
+
+
 def integer(value: Value) -> Attribute:
     """One whole number."""
     listed = whole(value)
     if len(listed) != 1:
         raise FieldFault(f"{len(listed)} numbers, must be one")
-    return IntegerAttr(listed[0], i64)
+    return IntegerAttr(listed[0], _integer_type(value))
 
 
-def pair(value: Value) -> Attribute:
-    """Two whole numbers, rows and columns; one stands for both."""
+def axes(value: Value) -> Attribute:
+    """Whole numbers, one per axis or one for all; a single number stays one."""
     listed = whole(value)
-    return nir.int_array(listed * 2 if len(listed) == 1 else listed)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return IntegerAttr(listed[0], _integer_type(value))
+    return DenseArrayBase.from_list(_integer_type(value), listed)
 
 
 def padding(value: Value) -> Attribute:
-    """Two whole numbers, or `same`, or `valid`."""
-    return StringAttr(value) if isinstance(value, str) else pair(value)
+    """Whole numbers as `axes` takes them, or `same`, or `valid`."""
+    return StringAttr(value) if isinstance(value, str) else axes(value)
 
 
 def dimensions(value: Value) -> tuple[int, ...]:
@@ -115,28 +122,46 @@ def _reals(*names: str) -> tuple[Field, ...]:
 
 _V_RESET = Field("v_reset", real, required=False)
 _W_IN = Field("w_in", real, required=False, default=dense(np.float32(1)))
-_CONV = (*_reals("weight", "bias"), Field("stride", pair), Field("padding", padding), Field("dilation", pair))
+_CONV = NodeFormat(
+    nir.Conv2dOp,
+    (
+        Field("weight", real),
+        Field("bias", real, required=False),
+        Field("stride", axes),
+        Field("padding", padding),
+        Field("dilation", axes),
+        Field("groups", integer),
+    ),
+    frozenset({"input_shape"}),
+)
+_POOL = (Field("kernel_size", axes), Field("stride", axes), Field("padding", axes))
 
 NODES: dict[str, NodeFormat] = {
-    "Affine": NodeFormat(nir.AffineOp, _reals("weight", "bias")),
-    "Conv2d": NodeFormat(nir.Conv2dOp, (*_CONV, Field("groups", integer)), frozenset({"input_shape"})),
-    "CubaLIF": NodeFormat(
-        nir.CubaLIFOp, (*_reals("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), _V_RESET, _W_IN)
-    ),
-    "Flatten": NodeFormat(
-        nir.FlattenOp,
-        (
-            Field("start_dim", integer, required=False, default=IntegerAttr(1, i64)),
-            Field("end_dim", integer, required=False, default=IntegerAttr(-1, i64)),
+    form.op.NIR_TYPE: form
+    for form in (
+        NodeFormat(nir.AffineOp, _reals("weight", "bias")),
+        NodeFormat(nir.AvgPool2dOp, _POOL),
+        replace(_CONV, op=nir.Conv1dOp),
+        _CONV,
+        NodeFormat(nir.CubaLIOp, (*_reals("tau_mem", "tau_syn", "r", "v_leak"), _W_IN)),
+        NodeFormat(nir.CubaLIFOp, (*_reals("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), _V_RESET, _W_IN)),
+        NodeFormat(nir.DelayOp, _reals("delay")),
+        NodeFormat(
+            nir.FlattenOp,
+            (
+                Field("start_dim", integer, required=False, default=IntegerAttr(1, i64)),
+                Field("end_dim", integer, required=False, default=IntegerAttr(-1, i64)),
+            ),
+            frozenset({"input_type"}),
         ),
-        frozenset({"input_type"}),
-    ),
-    "IF": NodeFormat(nir.IFOp, (*_reals("r", "v_threshold"), _V_RESET)),
-    "LI": NodeFormat(nir.LIOp, _reals("tau", "r", "v_leak")),
-    "LIF": NodeFormat(nir.LIFOp, (*_reals("tau", "r", "v_leak", "v_threshold"), _V_RESET)),
-    "Linear": NodeFormat(nir.LinearOp, _reals("weight")),
-    "SumPool2d": NodeFormat(
-        nir.SumPool2dOp, (Field("kernel_size", pair), Field("stride", pair), Field("padding", pair))
-    ),
+        NodeFormat(nir.IOp, _reals("r")),
+        NodeFormat(nir.IFOp, (*_reals("r", "v_threshold"), _V_RESET)),
+        NodeFormat(nir.LIOp, _reals("tau", "r", "v_leak")),
+        NodeFormat(nir.LIFOp, (*_reals("tau", "r", "v_leak", "v_threshold"), _V_RESET)),
+        NodeFormat(nir.LinearOp, _reals("weight")),
+        NodeFormat(nir.ScaleOp, _reals("scale")),
+        NodeFormat(nir.SumPool2dOp, _POOL),
+        NodeFormat(nir.ThresholdOp, _reals("threshold")),
+    )
 }
 """The node types that become ops; Input, Output and NIRGraph are the graph itself."""
