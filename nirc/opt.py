@@ -6,14 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from io import StringIO
-from typing import IO
+from typing import IO, cast
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.transforms import get_all_passes
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from nirc.printing import WeightPrinter
+from nirc.printing import IRParser, WeightPrinter
 
 
 class NircOptMain(xDSLOptMain):
@@ -51,11 +51,16 @@ class NircOptMain(xDSLOptMain):
         super().register_all_frontends()
 
         def read_nir(file: IO[bytes]) -> ModuleOp:
-            from nirc.driver import read
+            from nirc.driver import load
 
-            return read(file.name)
+            return load(file.name).module
+
+        def read_mlir(file: IO[bytes]) -> ModuleOp:
+            text = cast(str, file.read())  # xDSL opens all but .nir files as text
+            return IRParser(self.ctx, text, self.get_input_name()).parse_module(not self.args.no_implicit_module)
 
         self.available_frontends["nir"] = read_nir
+        self.available_frontends["mlir"] = read_mlir
 
     def output_resulting_program(self, prog: ModuleOp) -> str:
         limit = self.args.elide_weights_larger_than

@@ -10,16 +10,28 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import IO
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
+from xdsl.parser import Parser
 from xdsl.passes import ModulePass
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import DiagnosticException
 
-from nirc.dialects.dense import as_dense
+from nirc.dialects.dense import Dense, array, as_dense, layout_fault
 
 _HEX_ABOVE = 100
 """xDSL prints longer lists as bytes in hexadecimal; doing that here spares it the search for a splat."""
+
+
+def _misprinted(attr: Dense) -> bool:
+    """Whether xDSL 0.74 prints some number as the hexadecimal digits of its bits, which it reads back as a number."""
+    if layout_fault(attr) is not None or (values := array(attr)).dtype.kind != "f":
+        return False
+    values = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return not bool(np.all(np.isfinite(values) & ((np.abs(values) < 1e6) | (values != np.floor(values)))))
+
 
 DEFAULT_LIMIT = 16
 """Values that the print flags show in full unless --elide-weights-larger-than says otherwise."""
@@ -40,11 +52,24 @@ class WeightPrinter(Printer):
                 self.print_string(f"dense_resource<elided_{digest}> : ")
                 super().print_attribute(attr.type)
                 return
-            if count > _HEX_ABOVE:
+            if count > _HEX_ABOVE or _misprinted(attr):
                 self.print_string(f'dense<"0x{attr.data.data.hex().upper()}"> : ')
                 super().print_attribute(attr.type)
                 return
         super().print_attribute(attribute)
+
+
+class IRParser(Parser):
+    """xDSL's parser; text beyond ASCII, which xDSL 0.74 prints but reads back as bytes, stays text."""
+
+    def parse_optional_str_literal(self) -> str | None:
+        text = super().parse_optional_str_literal()
+        if text is None and (raw := self.parse_optional_bytes_literal()) is not None:
+            try:
+                return raw.decode()
+            except UnicodeDecodeError:
+                self.raise_error("text that is not UTF-8")
+        return text
 
 
 def ir_text(module: ModuleOp, limit: int | None = None) -> str:
@@ -65,7 +90,7 @@ class Instrumentation:
     after_change: bool = False
     tree_dir: str | None = None
     limit: int | None = DEFAULT_LIMIT
-    verify: bool = True
+    verify_each: bool = False
     timing: bool = False
     stream: IO[str] = field(default_factory=lambda: sys.stderr)
     times: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])

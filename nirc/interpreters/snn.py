@@ -112,7 +112,12 @@ class SnnFunctions(InterpreterFunctions):
     @impl(snn.DelayOp)
     def delay(self, interpreter: Interpreter, op: snn.DelayOp, args: PythonValues) -> PythonValues:
         x, ring = args
-        return ring[:, 0], np.concatenate([ring[:, 1:], x[:, None]], axis=1)
+        known = np.concatenate([ring, x[:, None]], axis=1)
+        steps = array(op.steps)
+        if steps.ndim == 0:
+            return known[:, ring.shape[1] - int(steps)], known[:, 1:]
+        at = np.broadcast_to(ring.shape[1] - steps, x.shape)
+        return np.take_along_axis(known, at[:, None], axis=1)[:, 0], known[:, 1:]
 
     @impl(snn.FilterOp)
     def filter(self, interpreter: Interpreter, op: snn.FilterOp, args: PythonValues) -> PythonValues:
@@ -185,9 +190,12 @@ class SnnEvaluator:
         labels = [state.label for state in self.network.states]
         fires = {op.node.data: op for op in self.network.body.block.ops if isinstance(op, snn.FireOp) and op.node}
         faults = list[str]()
+        outputs = {name.data for name in self.network.outputs}
         for key in self.record:
             node, _, variable = key.rpartition(".")
-            if variable == "spikes" and node in fires:
+            if key in outputs:
+                faults.append(f"cannot record {quote(key)}: an Output has that name, which would be lost")
+            elif variable == "spikes" and node in fires:
                 spikes.setdefault(fires[node], []).append((key, 0))
                 self._recorded[key] = None
             elif key in labels:

@@ -132,7 +132,8 @@ class XyloEvaluator:
         self._hidden = _Neurons.of(hidden, network.limits, biased=biased)
         self._out = _Neurons.of(readout, network.limits, biased=biased)
         self.keys = self._known_keys()
-        unknown = [key for key in record if key not in self.keys]
+        outputs = {name.data for name in network.readout.outputs}
+        unknown = [key for key in record if key not in self.keys or key in outputs]
         if unknown:
             raise DiagnosticException(
                 "\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown)

@@ -13,6 +13,48 @@ def _nir_infer_shapes() -> type[ModulePass]:
     return NirInferShapesPass
 
 
+def _nir_inline_graphs() -> type[ModulePass]:
+    from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
+
+    return NirInlineGraphsPass
+
+
+def _nir_drop_dead_nodes() -> type[ModulePass]:
+    from nirc.passes.nir_drop_dead_nodes import NirDropDeadNodesPass
+
+    return NirDropDeadNodesPass
+
+
+def _nir_merge_parallel_linear() -> type[ModulePass]:
+    from nirc.passes.nir_merge_parallel_linear import NirMergeParallelLinearPass
+
+    return NirMergeParallelLinearPass
+
+
+def _nir_fold_linear() -> type[ModulePass]:
+    from nirc.passes.nir_fold_linear import NirFoldLinearPass
+
+    return NirFoldLinearPass
+
+
+def _nir_lower_avg_pool() -> type[ModulePass]:
+    from nirc.passes.nir_lower_avg_pool import NirLowerAvgPoolPass
+
+    return NirLowerAvgPoolPass
+
+
+def _nir_recognize_neurons() -> type[ModulePass]:
+    from nirc.passes.nir_recognize_neurons import NirRecognizeNeuronsPass
+
+    return NirRecognizeNeuronsPass
+
+
+def _nir_expand_neurons() -> type[ModulePass]:
+    from nirc.passes.nir_expand_neurons import NirExpandNeuronsPass
+
+    return NirExpandNeuronsPass
+
+
 def _convert_nir_to_snn() -> type[ModulePass]:
     from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 
@@ -51,6 +93,13 @@ def _xylo_check_limits() -> type[ModulePass]:
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-infer-shapes": _nir_infer_shapes,
+    "nir-inline-graphs": _nir_inline_graphs,
+    "nir-drop-dead-nodes": _nir_drop_dead_nodes,
+    "nir-merge-parallel-linear": _nir_merge_parallel_linear,
+    "nir-fold-linear": _nir_fold_linear,
+    "nir-lower-avg-pool": _nir_lower_avg_pool,
+    "nir-recognize-neurons": _nir_recognize_neurons,
+    "nir-expand-neurons": _nir_expand_neurons,
     "convert-nir-to-snn": _convert_nir_to_snn,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
     "convert-snn-to-xylo": _convert_snn_to_xylo,

@@ -6,7 +6,7 @@ computes; cycles are cut; what the file leaves open is chosen as the scheme says
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -18,25 +18,32 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import nir, snn
-from nirc.dialects.dense import tensor
+from nirc.dialects.dense import Array, tensor
 from nirc.dialects.depth_first import depth_first
-from nirc.dialects.nir import assume, quote
-from nirc.passes.convert_nir_to_snn import neurons
+from nirc.dialects.nir import assume, listed, quote
+from nirc.passes.convert_nir_to_snn import neurons, stateless
 from nirc.passes.convert_nir_to_snn.cycles import Schedule, operands, schedule, sources
-from nirc.passes.convert_nir_to_snn.neurons import Step
 from nirc.passes.convert_nir_to_snn.schemes import Scheme, parse_scheme
-from nirc.passes.convert_nir_to_snn.time_step import find_dt
+from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, RESETS, Step, delay_steps, shape_of, stated_reset
+from nirc.passes.convert_nir_to_snn.time_step import find_dt, stated_dt
 
 LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, SSAValue], SSAValue]] = {
-    nir.AffineOp: neurons.lower_matrix,
-    nir.Conv2dOp: neurons.lower_conv2d,
+    nir.AffineOp: stateless.lower_matrix,
+    nir.AvgPool2dOp: stateless.lower_avg_pool2d,
+    nir.Conv1dOp: stateless.lower_conv1d,
+    nir.Conv2dOp: stateless.lower_conv2d,
     nir.CubaLIFOp: neurons.lower_cuba_lif,
-    nir.FlattenOp: neurons.lower_flatten,
+    nir.CubaLIOp: neurons.lower_cuba_li,
+    nir.DelayOp: stateless.lower_delay,
+    nir.FlattenOp: stateless.lower_flatten,
     nir.IFOp: neurons.lower_if,
+    nir.IOp: neurons.lower_i,
     nir.LIFOp: neurons.lower_lif,
     nir.LIOp: neurons.lower_li,
-    nir.LinearOp: neurons.lower_matrix,
-    nir.SumPool2dOp: neurons.lower_sum_pool2d,
+    nir.LinearOp: stateless.lower_matrix,
+    nir.ScaleOp: stateless.lower_scale,
+    nir.SumPool2dOp: stateless.lower_sum_pool2d,
+    nir.ThresholdOp: stateless.lower_threshold,
 }
 """How each node becomes ops of a step."""
 
@@ -68,7 +75,7 @@ class ConvertNirToSnnPass(ModulePass):
         scheme = self.chosen_scheme()
         for graph in tuple(op.ops):
             if isinstance(graph, nir.GraphOp):
-                _require_shapes(graph)
+                _require_flat_and_shaped(graph)
                 dt = self.chosen_dt(op, graph, scheme)
                 network = _Conversion(self, op, graph, scheme, dt).convert()
                 op.body.block.insert_op_before(network, graph)
@@ -94,6 +101,8 @@ class ConvertNirToSnnPass(ModulePass):
         if self.dt == "auto":
             found = find_dt(graph, scheme)
             assume(module, "choice" if found.matters else "note", "dt", found.evidence)
+            if found.matters:
+                nir.set_time_step(module, found.seconds)
             return found.seconds
         try:
             dt = float(self.dt)
@@ -102,13 +111,17 @@ class ConvertNirToSnnPass(ModulePass):
         if not (np.finfo(np.float32).tiny <= dt < np.inf):
             raise DiagnosticException(f"dt {dt:g} s, must be greater than 0")
         assume(module, "given", "dt", f"{dt:g} s")
+        nir.set_time_step(module, dt)
         return dt
 
 
-def _require_shapes(graph: nir.GraphOp) -> None:
-    missing = [quote(node.node.data) for node in graph.nodes() if node.output.type.shape is None]
+def _require_flat_and_shaped(graph: nir.GraphOp) -> None:
+    nested = [instance.node.data for instance in graph.instances()]
+    if nested:
+        raise PassFailedException(f"the graph holds the nested graphs {listed(nested)}; run nir-inline-graphs first")
+    missing = [node.node.data for node in graph.nodes() if node.output.type.shape is None]
     if missing:
-        raise PassFailedException(f"the shapes of {', '.join(missing)} are not known; run nir-infer-shapes first")
+        raise PassFailedException(f"the shapes of {listed(missing)} are not known; run nir-infer-shapes first")
 
 
 @dataclass
@@ -128,38 +141,46 @@ class _Conversion:
 
     def convert(self) -> snn.NetworkOp:
         element = f64 if self.options.precision == "f64" else f32
-        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset)
-        plan = schedule(self.graph, self.scheme["rec_cut_at"])
+        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset, stated_reset(self.graph.metadata))
+        found = (node for node in self.graph.nodes() if isinstance(node, nir.DelayOp))
+        delays = {node.node.data: delay_steps(node, self.dt) for node in found}
+        plan = schedule(self.graph, self.scheme["rec_cut_at"], delays)
         for argument in self.graph.body.block.args:
             shape = cast(nir.SignalType, argument.type).shape
             assert shape is not None
-            self.inputs[argument] = self.step.block.insert_arg(tensor(shape, element), len(self.inputs))
-            self.inputs[argument].name_hint = argument.name_hint
+            self.inputs[argument] = self.step.argument(tensor(shape, element), argument.name_hint)
         pending = self.cut(plan)
         needed = self.needed(plan)
+        early = {name: self.last(plan.nodes[name]) for name in plan.order if name in plan.early}
+        self.values.update(early)
         for name in plan.order:
-            if name in needed:
+            if name in needed and name not in early:
                 self.values[name] = self.lower(plan.nodes[name], self.values)
+        for name, state in early.items():
+            node = plan.nodes[name]
+            arriving = self.step.as_type(self.port(node, node.input, self.values), state.type, name)
+            self.step.nexts[state] = stateless.delayed(self.step, name, arriving, delays[name] - 1)
         for state, source in pending.items():
-            self.step.nexts[state] = self.values[source]
+            self.step.nexts[state] = self.step.as_type(self.values[source], state.type, source)
         outputs = [self.port(None, value, self.values) for value in self.graph.yielded.values]
         if self.step.faults:
             raise PassFailedException("\n".join(self.step.faults))
         self.step.block.add_op(snn.YieldOp([*outputs, *(self.step.nexts[arg] for _, arg in self.step.states)]))
-        self.report(plan)
+        with nir.assuming(self.module) as note:
+            self.report(note, plan, delays)
         return snn.NetworkOp(
             self.graph.sym_name.data,
             (name.data for name in self.graph.inputs),
             (name.data for name in self.graph.outputs),
             (state for state, _ in self.step.states),
-            Region(self.step.block),
+            Region(self.step.finish()),
             self.scheme.spelling,
         )
 
     def needed(self, plan: Schedule) -> set[str]:
         """The nodes whose value of this step something uses."""
         cut = set(plan.cuts)
-        pending = [name for name, node in plan.nodes.items() if node.STATEFUL]
+        pending = list(plan.stateful)
         for output in self.graph.yielded.values:
             pending += [value.owner.node.data for value in operands(output) if isinstance(value.owner, nir.NodeOp)]
         if self.scheme["rec_cut"] == "weight":
@@ -178,11 +199,9 @@ class _Conversion:
         pending = dict[BlockArgument, str]()
 
         def last(node: nir.NodeOp) -> BlockArgument:
-            """A state that holds the node's output of the last step: `z` where that is spikes."""
-            kind = i1 if isinstance(node, nir.LIFOp | nir.CubaLIFOp | nir.IFOp) else None
-            name = node.node.data
-            state = self.step.state(name, "z" if kind else "out", neurons.shape_of(node), np.zeros(()), kind)
-            pending[state] = name
+            # A Delay that is a cut itself has a state for its output of this step already.
+            state = self.last(node, "last" if node.node.data in plan.early else None)
+            pending[state] = node.node.data
             return state
 
         late = dict[str, SSAValue]()
@@ -192,10 +211,16 @@ class _Conversion:
         else:
             for name in _upstream(plan):
                 node = plan.nodes[name]
-                late[name] = last(node) if node.STATEFUL else self.lower(node, late)
+                late[name] = last(node) if name in plan.stateful else self.lower(node, late)
         for source, target in plan.cuts:
             self.recurrent[source, target] = late[source]
         return pending
+
+    def last(self, node: nir.NodeOp, variable: str | None = None) -> BlockArgument:
+        """A state that holds the node's output of the last step: `z` where that is spikes, else `out`."""
+        kind = i1 if _spikes(node) else None
+        variable = variable or ("z" if kind else "out")
+        return self.step.state(node.node.data, variable, shape_of(node), np.zeros(()), kind)
 
     def lower(self, node: nir.NodeOp, values: dict[str, SSAValue]) -> SSAValue:
         """The node's ops; its sources' outputs come from `values`, cut edges from `recurrent`."""
@@ -225,32 +250,46 @@ class _Conversion:
         shape = snn.tensor_of(arriving[0]).get_shape()
         return self.step.add(snn.SumOp(arriving, tensor(shape, self.step.element), node.node.data if node else None))
 
-    def report(self, plan: Schedule) -> None:
-        """Attach what was chosen."""
+    def report(self, note: nir.Assume, plan: Schedule, delays: dict[str, Array]) -> None:
+        """Say what was chosen."""
         scheme, step = self.scheme, self.step
 
         def say(option: str, topic: str, statement: str) -> None:
-            assume(self.module, "given" if option in scheme.given else "choice", topic, statement)
+            note("given" if option in scheme.given else "choice", topic, statement)
 
         say("decay_mem", "scheme", f"{scheme.spelling}: {_describe(scheme)}")
-        if scheme["reset"] == "auto":
-            for kind, names in step.resets.items():
-                if kind == "v_reset":
-                    assume(self.module, "note", "reset", f"to v_reset, as the file says, for {_listed(names)}")
-                else:
-                    why = self.options.why_reset or "NIR does not say with which kind the network was trained"
-                    say("reset", "reset", f"{_RESETS[kind]} for {_listed(names)}: {why}")
-        else:
-            for kind, names in step.resets.items():
-                say("reset", "reset", f"{_RESETS[kind]} for {_listed(names)}")
+        for kind, names in step.resets.items():
+            stated = [name for name in names if name in step.stated]
+            if stated:
+                note("note", "reset", f"{_RESET_TEXTS[kind]} for {listed(stated)}, from the file's metadata")
+            if not (chosen := [name for name in names if name not in step.stated]):
+                continue
+            if scheme["reset"] != "auto":
+                say("reset", "reset", f"{_RESET_TEXTS[kind]} for {listed(chosen)}")
+            elif kind == "v_reset":
+                note("note", "reset", f"to v_reset, as the file says, for {listed(chosen)}")
+            else:
+                why = self.options.why_reset or "NIR does not say with which kind the network was trained"
+                say("reset", "reset", f"{_RESET_TEXTS[kind]} for {listed(chosen)}: {why}")
         for kind, names in step.if_gains.items():
-            say("if_gain", "gain of IF", f"{_IF_GAINS[kind]} for {_listed(names)}")
+            say("if_gain", "gain of IF", f"{_IF_GAINS[kind]} for {listed(names)}")
         for parameter, names in step.unused.items():
-            say(
-                "gain_lif", "gain", f"{parameter} of {_listed(names)} is not used, as in the simulator of {scheme.name}"
-            )
+            say("gain_lif", "gain", f"{parameter} of {listed(names)} is not used, as in the simulator of {scheme.name}")
         if step.at_leak:
-            say("v_init", "initial state", f"v = v_leak for {_listed(step.at_leak)}")
+            say("v_init", "initial state", f"v = v_leak for {listed(step.at_leak)}")
+        for who, metadata in (
+            ("the graph", self.graph.metadata),
+            *((quote(name), node.metadata) for name, node in plan.nodes.items()),
+        ):
+            keys = [key for key in RESET_KEYS if metadata is not None and key in metadata.data]
+            if keys and stated_reset(metadata) is None:
+                known = ", ".join(RESETS)
+                note("note", "metadata", f"{keys[0]} of {who} is none of {known} and is not used")
+            if metadata is not None and "dt" in metadata.data and stated_dt(metadata) is None:
+                note("note", "metadata", f"dt of {who} is no number above 0 and is not used")
+        for name, steps in delays.items():
+            for text in _delay_notes(plan.nodes[name], steps, self.dt):
+                note("note", "delay", text)
         for source, target in plan.cuts:
             kind = "given" if {"rec_cut", "rec_cut_at"} & scheme.given else "choice"
             edge = f"{quote(source)} -> {quote(target)}"
@@ -258,11 +297,11 @@ class _Conversion:
                 text = f"cut at {edge}: the edge carries last step's value, 0 at first"
             else:
                 text = f"cut at {edge}: it carries what last step's outputs of the neurons before it give, 0 at first"
-            assume(self.module, kind, "cycle", text)
+            note(kind, "cycle", text)
 
 
 _IF_GAINS = {"r": "r (an input is a spike, whose effect does not depend on dt)", "r*dt": "r*dt (r is 1/dt)"}
-_RESETS = {"zero": "to 0", "v_reset": "to v_reset", "subtract": "by subtraction of the threshold"}
+_RESET_TEXTS = {"zero": "to 0", "v_reset": "to v_reset", "subtract": "by subtraction of the threshold"}
 
 
 def _describe(scheme: Scheme) -> str:
@@ -279,15 +318,35 @@ def _describe(scheme: Scheme) -> str:
     return f"{decay}, {gain}, a neuron fires where v {scheme['compare']} threshold, {meaning[scheme['input']]}"
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(quote(name) for name in names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+def _delay_notes(node: nir.NodeOp, steps: Array, dt: float) -> Iterator[str]:
+    """How far the delays are from whole steps, and which are none."""
+    seconds = dict(node.parameters())["delay"].astype(np.float64)
+    error = np.abs(steps * dt - seconds)
+    worst = int(error.argmax())
+    name = quote(node.node.data)
+    if error.flat[worst] > 1e-6 * dt:
+        text = f"{seconds.flat[worst]:g} s of {name} becomes {steps.flat[worst]} steps of {dt:g} s"
+        yield f"{text}, off by {error.flat[worst]:.3g} s"
+    none = int(np.count_nonzero(steps == 0))
+    if none:
+        yield f"{name} delays {'all' if none == steps.size else none} of its {steps.size} elements by 0 steps"
+
+
+def _spikes(node: nir.NodeOp) -> bool:
+    """Whether a node's output is spikes, also those that it only reshapes or delays."""
+    seen = set[nir.NodeOp]()
+    while isinstance(node, nir.FlattenOp | nir.DelayOp) and node not in seen:
+        seen.add(node)
+        if not isinstance(node.input.owner, nir.NodeOp):
+            return False
+        node = node.input.owner
+    return node.SPIKING
 
 
 def _upstream(plan: Schedule) -> list[str]:
     """The nodes from the cut edges back to the first neurons, sources first."""
     found = {source for source, _ in plan.cuts}
-    pending = [name for name in found if not plan.nodes[name].STATEFUL]
+    pending = [name for name in found if name not in plan.stateful]
     edges: dict[str, list[str]] = {}
     while pending:
         name = pending.pop()
@@ -295,7 +354,7 @@ def _upstream(plan: Schedule) -> list[str]:
         for source in edges[name]:
             if source not in found:
                 found.add(source)
-                if not plan.nodes[source].STATEFUL:
+                if source not in plan.stateful:
                     pending.append(source)
     order, _ = depth_first(sorted(found), lambda name: edges.get(name, []))
     return order[::-1]

@@ -7,14 +7,15 @@ on names, so every cut is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from xdsl.ir import BlockArgument, SSAValue
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
-from nirc.dialects.depth_first import depth_first
+from nirc.dialects.dense import Array
+from nirc.dialects.depth_first import depth_first, on_cycles
 from nirc.dialects.nir import quote
 
 Edge = tuple[str, str]
@@ -22,11 +23,17 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True)
 class Schedule:
-    """The nodes in an order in which each comes after its sources, but for the edges that are cut."""
+    """The nodes in an order in which each comes after its sources, but for the edges that are cut.
+
+    stateful  the nodes that remember something
+    early     the Delays on loops: their output of a step is known before their input is
+    """
 
     nodes: dict[str, nir.NodeOp]
     order: tuple[str, ...]
     cuts: tuple[Edge, ...]
+    stateful: frozenset[str]
+    early: frozenset[str]
 
 
 def operands(value: SSAValue) -> tuple[SSAValue, ...]:
@@ -41,35 +48,67 @@ def sources(node: nir.NodeOp) -> Iterator[str]:
             yield value.owner.node.data
 
 
-def schedule(graph: nir.GraphOp, cut_at: str) -> Schedule:
+def schedule(graph: nir.GraphOp, cut_at: str, delays: Mapping[str, Array]) -> Schedule:
     """Order the nodes and choose the edges to cut; `cut_at` lists edges `A->B` to cut in any case, between `;`.
 
+    delays: the steps of each Delay, by name; one of at least a step at every element is the cut of its loops.
     Raises PassFailedException for loops without state, and for edges in `cut_at` that are no part of a loop.
     """
     nodes = {node.node.data: node for node in graph.nodes()}
-    targets: dict[object, list[str]] = {name: [] for name in nodes}
+    stateful = frozenset(
+        name for name, node in nodes.items() if (delays[name].any() if name in delays else node.has_state())
+    )
+    targets = _targets(graph, nodes)
+    if faults := stateless_loops(nodes, stateful):
+        raise PassFailedException("\n".join(faults))
+    whole = {name for name, steps in delays.items() if steps.min() >= 1}
+    early = frozenset[str](whole & on_cycles(nodes, lambda name: targets[name]) if whole else ())
+    if early:
+        targets = {key: [name for name in names if name not in early] for key, names in targets.items()}
+    forced = _forced(cut_at, nodes, early)
+    for source, target in forced:
+        targets[source].remove(target)
+    order, closing = _walk(graph, nodes, targets)
+    return Schedule(nodes, order, (*forced, *closing), stateful, early)
+
+
+def closing_edges(graph: nir.GraphOp) -> tuple[Edge, ...]:
+    """The edges that close the graph's cycles, as they would be cut if no Delay stood on them."""
+    nodes = {node.node.data: node for node in graph.nodes()}
+    return _walk(graph, nodes, _targets(graph, nodes))[1]
+
+
+Targets = dict[object, list[str]]
+"""The nodes that follow a node, by name, or an Input, by its block argument."""
+
+
+def _targets(graph: nir.GraphOp, nodes: Mapping[str, nir.NodeOp]) -> Targets:
+    targets: Targets = {name: [] for name in nodes}
     targets.update((argument, []) for argument in graph.body.block.args)
     for name in sorted(nodes):
         for value in operands(nodes[name].input):
             owner = value if isinstance(value, BlockArgument) else value.owner
             targets[owner.node.data if isinstance(owner, nir.NodeOp) else owner].append(name)
-    _refuse_stateless_loops(nodes)
-    forced = _forced(cut_at, nodes)
-    for source, target in forced:
-        targets[source].remove(target)
+    return targets
+
+
+def _walk(
+    graph: nir.GraphOp, nodes: Mapping[str, nir.NodeOp], targets: Targets
+) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    """Depth first from the Inputs by name, then from the nodes that they do not reach: an order, the closing edges."""
     by_name = sorted(zip((name.data for name in graph.inputs), graph.body.block.args, strict=True), key=lambda p: p[0])
-    walked, closing = depth_first([*(arg for _, arg in by_name), *sorted(nodes)], lambda node: targets[node])
-    order = tuple(name for name in walked if isinstance(name, str))
-    cuts = [
-        *forced,
-        *((source, target) for source, target in closing if isinstance(source, str) and isinstance(target, str)),
-    ]
-    return Schedule(nodes, order, tuple(cuts))
+    roots: list[object] = [*(arg for _, arg in by_name), *sorted(nodes)]
+    walked, closing = depth_first(roots, lambda node: targets[node])
+    edges = ((a, b) for a, b in closing if isinstance(a, str) and isinstance(b, str))
+    return tuple(name for name in walked if isinstance(name, str)), tuple(edges)
 
 
-def _refuse_stateless_loops(nodes: dict[str, nir.NodeOp]) -> None:
+def stateless_loops(nodes: Mapping[str, nir.NodeOp], stateful: frozenset[str]) -> list[str]:
+    """What is wrong with loops whose nodes remember nothing, a line each."""
     stateless = {
-        name: [s for s in sources(node) if not nodes[s].STATEFUL] for name, node in nodes.items() if not node.STATEFUL
+        name: [source for source in sources(node) if source not in stateful]
+        for name, node in nodes.items()
+        if name not in stateful
     }
     _, closing = depth_first(sorted(stateless), lambda name: stateless[name])
     faults = list[str]()
@@ -79,8 +118,7 @@ def _refuse_stateless_loops(nodes: dict[str, nir.NodeOp]) -> None:
             f"the loop {' -> '.join(quote(name) for name in [*reversed(loop), loop[-1]])} has no node "
             "with state; a value would depend on itself within a step"
         )
-    if faults:
-        raise PassFailedException("\n".join(faults))
+    return faults
 
 
 def _path(successors: dict[str, list[str]], start: str, end: str) -> list[str]:
@@ -99,13 +137,15 @@ def _path(successors: dict[str, list[str]], start: str, end: str) -> list[str]:
     return path
 
 
-def _forced(cut_at: str, nodes: dict[str, nir.NodeOp]) -> list[Edge]:
+def _forced(cut_at: str, nodes: dict[str, nir.NodeOp], early: frozenset[str]) -> list[Edge]:
     edges = list[Edge]()
     faults = list[str]()
     for text in filter(None, cut_at.split(";")):
         source, arrow, target = text.partition("->")
         if not arrow or target not in nodes or source not in set(sources(nodes[target])):
             faults.append(f"rec_cut_at: '{text}' is no edge of the graph; write it A->B with the nodes' names")
+        elif target in early:
+            faults.append(f"rec_cut_at: the edge {text} leads into a Delay, which is the cut itself")
         elif not _reaches(nodes, source, target):
             faults.append(f"rec_cut_at: the edge {text} is not part of a cycle")
         else:

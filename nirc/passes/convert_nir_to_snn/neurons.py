@@ -10,78 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from xdsl.dialects.builtin import StringAttr, i1
-from xdsl.ir import Attribute, Block, BlockArgument, SSAValue
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, SSAValue
 
 from nirc.dialects import nir, snn
-from nirc.dialects.dense import Array, Dense, ElementType, array, as_dense, dense, doubles, dtype_of, tensor, uniform
-from nirc.dialects.nir import integers, quote
-from nirc.passes.convert_nir_to_snn.schemes import Scheme
+from nirc.dialects.dense import Array, as_dense, doubles
+from nirc.dialects.nir import quote
+from nirc.passes.convert_nir_to_snn.step import Step, shape_of, stated_reset
 
 _F32 = 1e-6
 """How far a time constant stored in f32 may fall short of a step that it is meant to equal."""
-
-
-@dataclass
-class Step:
-    """The step under construction: its block, its states, and what was chosen for the nodes so far."""
-
-    scheme: Scheme
-    dt: float
-    element: ElementType
-    auto_reset: str
-    block: Block = field(default_factory=Block)
-    states: list[tuple[snn.StateAttr, BlockArgument]] = field(default_factory=list[tuple[snn.StateAttr, BlockArgument]])
-    nexts: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
-    faults: list[str] = field(default_factory=list[str])
-    resets: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    unused: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    if_gains: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    at_leak: list[str] = field(default_factory=list[str])
-
-    def constant(self, values: Array) -> Dense:
-        """Round to the network's precision; equal numbers become one."""
-        return dense(np.asarray(uniform(values), dtype=dtype_of(self.element)))
-
-    def weights(self, attr: Dense) -> Dense:
-        """Weights in the network's precision; the same bytes where they have it already."""
-        values, dtype = array(attr), dtype_of(self.element)
-        return attr if values.dtype == dtype else dense(values.astype(dtype))
-
-    def state(
-        self, node: str, variable: str, shape: nir.Shape, init: Array, element: ElementType | None = None
-    ) -> BlockArgument:
-        """A new state and its value before this step."""
-        kind = element or self.element
-        argument = self.block.insert_arg(tensor(shape, kind), len(self.block.args))
-        argument.name_hint = variable
-        value = dense(np.asarray(uniform(np.asarray(init)), dtype=dtype_of(kind)))
-        self.states.append((snn.StateAttr(StringAttr(node), StringAttr(variable), value), argument))
-        return argument
-
-    def add(self, op: snn.SnnOp) -> SSAValue:
-        """Append an op, return its result."""
-        self.block.add_op(op)
-        return op.results[0]
-
-    def plus(self, value: SSAValue, constant: Array, node: str) -> SSAValue:
-        """Add a constant; adding zeros is left out."""
-        if not np.any(constant):
-            return value
-        return self.add(snn.AddOp([value], value.type, {"constant": self.constant(constant)}, node))
-
-    def filter(self, x: SSAValue, state: SSAValue, decay: Array, gain: Array, node: str) -> SSAValue:
-        """decay * state + gain * x"""
-        properties: dict[str, Attribute | None] = {"decay": self.constant(decay), "gain": self.constant(gain)}
-        return self.add(snn.FilterOp([x, state], state.type, properties, node))
-
-    def fire(self, v: SSAValue, threshold: Array, node: str) -> SSAValue:
-        """The spikes of v."""
-        properties: dict[str, Attribute | None] = {
-            "threshold": self.constant(threshold),
-            "compare": StringAttr(self.scheme["compare"]),
-        }
-        return self.add(snn.FireOp([v], tensor(snn.tensor_of(v).get_shape(), i1), properties, node))
 
 
 @dataclass
@@ -172,7 +110,12 @@ class Neuron:
         option = options.get(type(self.op), "reset")
         kind = self.step.scheme[option]
         if kind == "auto":
-            kind = "v_reset" if np.any(self["v_reset"]) else self.step.auto_reset
+            stated = stated_reset(self.op.metadata) or self.step.stated_reset
+            if stated is not None:
+                self.step.stated.add(self.name)
+                kind = stated
+            else:
+                kind = "v_reset" if np.any(self["v_reset"]) else self.step.auto_reset
         self.step.resets.setdefault(kind, []).append(self.name)
         return kind
 
@@ -223,13 +166,6 @@ def _spiking(
     return spikes
 
 
-def shape_of(op: nir.NodeOp) -> nir.Shape:
-    """The shape of a node's output."""
-    shape = op.output.type.shape
-    assert shape is not None, "convert-nir-to-snn checks shapes first"
-    return shape
-
-
 def lower_lif(step: Step, op: nir.LIFOp, x: SSAValue) -> SSAValue:
     """v' = a v + r (1 - a) x + (1 - a) v_leak, fire, reset."""
     neuron = Neuron(step, op)
@@ -244,17 +180,24 @@ def lower_lif(step: Step, op: nir.LIFOp, x: SSAValue) -> SSAValue:
     return _spiking(neuron, shape_of(op), integrate, threshold, synapse=False)
 
 
+def _synapse(neuron: Neuron, x: SSAValue) -> SSAValue:
+    """i' = b i + w (1 - b) x"""
+    step = neuron.step
+    b = neuron.decay("tau_syn", step.scheme["decay_syn"])
+    rest = neuron.scale * neuron["v_leak"] if step.scheme.flag("syn_leak") else np.zeros(())
+    i = step.state(neuron.name, "i", shape_of(neuron.op), rest)
+    current = step.filter(x, i, b, neuron.gain("gain_syn", "tau_syn", b, "w_in"), neuron.name)
+    step.nexts[i] = step.plus(current, (1 - b) * rest, neuron.name)
+    return step.nexts[i]
+
+
 def lower_cuba_lif(step: Step, op: nir.CubaLIFOp, x: SSAValue) -> SSAValue:
     """i' = b i + w (1 - b) x; v' = a v + r (1 - a) i' + (1 - a) v_leak, fire, reset."""
     neuron = Neuron(step, op)
     scheme = step.scheme
     neuron.fold("tau_syn", "w_in")
     a = neuron.decay("tau_mem", scheme["decay_mem"])
-    b = neuron.decay("tau_syn", scheme["decay_syn"])
-    rest = neuron.scale * neuron["v_leak"] if scheme.flag("syn_leak") else np.zeros(())
-    i = step.state(neuron.name, "i", shape_of(op), rest)
-    current = step.filter(x, i, b, neuron.gain("gain_syn", "tau_syn", b, "w_in"), neuron.name)
-    step.nexts[i] = current = step.plus(current, (1 - b) * rest, neuron.name)
+    current = _synapse(neuron, x)
     gain_mem = neuron.gain("gain_mem", "tau_mem", a, "r", of_input=False)
     expected = neuron["tau_mem"] / step.dt
     if scheme.flag("fold_thr") and scheme["gain_mem"] == "unit" and not np.allclose(neuron["r"], expected, rtol=1e-3):
@@ -268,25 +211,49 @@ def lower_cuba_lif(step: Step, op: nir.CubaLIFOp, x: SSAValue) -> SSAValue:
     return _spiking(neuron, shape_of(op), integrate, threshold, synapse=True)
 
 
-def lower_if(step: Step, op: nir.IFOp, x: SSAValue) -> SSAValue:
-    """v' = v + g x, fire, reset; g as `if_gain` says."""
+def lower_cuba_li(step: Step, op: nir.CubaLIOp, x: SSAValue) -> SSAValue:
+    """i' = b i + w (1 - b) x; v' = a v + r (1 - a) i' + (1 - a) v_leak; the output is v'."""
     neuron = Neuron(step, op)
-    r, kind = neuron["r"], step.scheme["if_gain"]
+    a = neuron.decay("tau_mem", step.scheme["decay_mem"])
+    current = _synapse(neuron, x)
+    gain = neuron.gain("gain_mem", "tau_mem", a, "r", of_input=False)
+    v = step.state(neuron.name, "v", shape_of(op), neuron.v_init())
+    step.nexts[v] = step.plus(step.filter(current, v, a, gain, neuron.name), neuron.leak(a), neuron.name)
+    return step.nexts[v]
+
+
+def _integrator_gain(neuron: Neuron) -> Array:
+    """What an input adds to v of an I or IF node, as `if_gain` says."""
+    step, r, kind = neuron.step, neuron["r"], neuron.step.scheme["if_gain"]
     if kind == "auto":
         kind = "r*dt" if step.dt != 1 and np.allclose(r * step.dt, 1, rtol=1e-4, atol=0) else "r"
         if step.scheme["input"] == "impulse":
             kind = "r"
         elif step.dt != 1:
             step.if_gains.setdefault(kind, []).append(neuron.name)
-    gain = {"r": r, "r*dt": r * step.dt, "unit": np.ones(())}[kind]
     if kind == "r*dt" and step.scheme["input"] == "impulse":
-        gain = r
+        kind = "r"
+    return {"r": r, "r*dt": r * step.dt, "unit": np.ones(())}[kind]
+
+
+def lower_if(step: Step, op: nir.IFOp, x: SSAValue) -> SSAValue:
+    """v' = v + g x, fire, reset; g as `if_gain` says."""
+    neuron = Neuron(step, op)
+    gain = _integrator_gain(neuron)
     decay = np.asarray(float(step.scheme["if_decay"]))
 
     def integrate(v: SSAValue) -> SSAValue:
         return step.filter(x, v, decay, gain, neuron.name)
 
     return _spiking(neuron, shape_of(op), integrate, neuron["v_threshold"], synapse=False)
+
+
+def lower_i(step: Step, op: nir.IOp, x: SSAValue) -> SSAValue:
+    """v' = v + g x; the output is v'; g as `if_gain` says."""
+    neuron = Neuron(step, op)
+    v = step.state(neuron.name, "v", shape_of(op), np.zeros(()))
+    step.nexts[v] = step.filter(x, v, np.ones(()), _integrator_gain(neuron), neuron.name)
+    return step.nexts[v]
 
 
 def lower_li(step: Step, op: nir.LIOp, x: SSAValue) -> SSAValue:
@@ -297,45 +264,3 @@ def lower_li(step: Step, op: nir.LIOp, x: SSAValue) -> SSAValue:
     v = step.state(neuron.name, "v", shape_of(op), neuron.v_init())
     step.nexts[v] = step.plus(step.filter(x, v, a, gain, neuron.name), neuron.leak(a), neuron.name)
     return step.nexts[v]
-
-
-def lower_matrix(step: Step, op: nir.LinearOp | nir.AffineOp, x: SSAValue) -> SSAValue:
-    """weight x, then + bias."""
-    name = op.node.data
-    weight = step.weights(op.weight)
-    y = step.add(snn.LinearOp([x], tensor(shape_of(op), step.element), {"weight": weight}, name))
-    return y if op.bias is None else step.plus(y, doubles(op.bias), name)
-
-
-def lower_conv2d(step: Step, op: nir.Conv2dOp, x: SSAValue) -> SSAValue:
-    """weight * x, then + bias, channel by channel."""
-    name = op.node.data
-    (top, bottom), (left, right) = op.paddings()
-    properties: dict[str, Attribute | None] = {
-        "weight": step.weights(op.weight),
-        "stride": op.stride,
-        "padding": nir.int_array((top, bottom, left, right)),
-        "dilation": op.dilation,
-        "groups": op.groups,
-    }
-    y = step.add(snn.ConvOp([x], tensor(shape_of(op), step.element), properties, name))
-    if op.bias is None:
-        return y
-    bias = doubles(op.bias)
-    return step.plus(y, bias.reshape(-1, 1, 1) if bias.size > 1 else bias.reshape(()), name)
-
-
-def lower_sum_pool2d(step: Step, op: nir.SumPool2dOp, x: SSAValue) -> SSAValue:
-    """The sum over each window."""
-    rows, columns = integers(op.padding)
-    properties: dict[str, Attribute | None] = {
-        "kernel": op.kernel_size,
-        "stride": op.stride,
-        "padding": nir.int_array((rows, rows, columns, columns)),
-    }
-    return step.add(snn.PoolOp([x], tensor(shape_of(op), step.element), properties, op.node.data))
-
-
-def lower_flatten(step: Step, op: nir.FlattenOp, x: SSAValue) -> SSAValue:
-    """The same numbers, another shape."""
-    return step.add(snn.ReshapeOp([x], tensor(shape_of(op), snn.tensor_of(x).element_type), None, op.node.data))

@@ -6,15 +6,16 @@ Rockpool r = tau exp(-dt/tau)/dt, Spyx r = 1 - dt/tau; Sinabs counts tau in step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from xdsl.dialects.builtin import DictionaryAttr
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array, as_dense, doubles
+from nirc.dialects.dense import Array, Dense, as_dense, doubles
 from nirc.dialects.nir import quote
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
 
@@ -38,9 +39,10 @@ def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
     Raises PassFailedException with the candidates and their consequences where nothing tells.
     """
     nodes = [node for node in graph.nodes() if isinstance(node, nir.NeuronOp)]
-    if not any(depends_on_dt(node, scheme) for node in nodes):
+    delays = [node for node in graph.nodes() if isinstance(node, nir.DelayOp) and node.has_state()]
+    if not delays and not any(depends_on_dt(node, scheme) for node in nodes):
         return TimeStep(1.0, "1, because no coefficient depends on it under the chosen options", matters=False)
-    if (stored := _from_metadata(graph, nodes)) is not None:
+    if (stored := _from_metadata(graph, nodes or delays, delays)) is not None:
         return TimeStep(stored, f"{stored:g} s, from the file's metadata")
     found, why = _from_encoding(nodes)
     if found is not None:
@@ -51,7 +53,7 @@ def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
 
 def depends_on_dt(node: nir.NeuronOp, scheme: Scheme) -> bool:
     """Whether a coefficient of the node changes with dt under these options."""
-    if not isinstance(node, nir.IFOp):
+    if not isinstance(node, nir.IFOp | nir.IOp):
         return True
     if scheme["input"] == "impulse" or scheme["if_gain"] in ("r", "unit"):
         return False
@@ -61,7 +63,7 @@ def depends_on_dt(node: nir.NeuronOp, scheme: Scheme) -> bool:
 def taus(node: nir.NeuronOp) -> Iterator[tuple[str, Array]]:
     """The node's time constants by field name, in seconds."""
     for name in node.POSITIVE:
-        yield name, dict(node.parameters())[name].astype(np.float64)
+        yield name, doubles(cast(Dense, node.properties[name]))
 
 
 def _number(attr: object) -> float | None:
@@ -72,13 +74,25 @@ def _number(attr: object) -> float | None:
     return value if value > 0 and np.isfinite(value) else None
 
 
-def _from_metadata(graph: nir.GraphOp, nodes: Iterable[nir.NeuronOp]) -> float | None:
-    if graph.metadata is not None and (value := _number(graph.metadata.data.get("dt"))) is not None:
-        return value
-    values = {
-        _number(node.metadata.data.get("dt")) if isinstance(node.metadata, DictionaryAttr) else None for node in nodes
-    }
-    return values.pop() if len(values) == 1 else None
+def _from_metadata(graph: nir.GraphOp, nodes: Sequence[nir.NodeOp], others: Sequence[nir.NodeOp]) -> float | None:
+    """The dt that the graph's metadata states, or that of all its nodes; nothing may state another."""
+    whole = stated_dt(graph.metadata)
+    stated = [stated_dt(node.metadata) for node in nodes]
+    if whole is None and None in stated:
+        return None
+    told = [whole, *stated, *(stated_dt(node.metadata) for node in others)]
+    known = sorted({value for value in told if value is not None})
+    if not known:
+        return None
+    if known[-1] - known[0] > 1e-6 * known[-1]:  # what f32 may lie beside f64
+        values = ", ".join(f"{value:g} s" for value in known)
+        raise PassFailedException(f"the file's metadata states several dt: {values}; give --dt")
+    return min(known, key=lambda value: len(repr(value)))
+
+
+def stated_dt(metadata: DictionaryAttr | None) -> float | None:
+    """The dt of metadata, None where it states none that could be one."""
+    return None if metadata is None else _number(metadata.data.get("dt"))
 
 
 def _rockpool(tau: Array, r: Array) -> Array:
@@ -106,7 +120,7 @@ _ENCODINGS = (
 
 def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
     """The dt that the parameters encode, or why there is none."""
-    leaky = [node for node in nodes if not isinstance(node, nir.IFOp)]
+    leaky = [node for node in nodes if not isinstance(node, nir.IFOp | nir.IOp)]
     all_taus = [tau for node in leaky for _, tau in taus(node)]
     smallest = min((float(tau.min()) for tau in all_taus), default=np.inf)
     pairs = [pair for node in leaky for pair in _gain_pairs(node)]
@@ -161,7 +175,7 @@ def _estimates(flat: Array) -> str:
 
 def _gain_pairs(node: nir.NeuronOp) -> Iterator[tuple[Array, Array, bool]]:
     """Pairs (tau, gain, whether the pair must speak): r of each membrane must, w_in of a synapse may."""
-    if isinstance(node, nir.CubaLIFOp):
+    if isinstance(node, nir.CubaLIFOp | nir.CubaLIOp):
         yield doubles(node.tau_mem), doubles(node.r), True
         yield doubles(node.tau_syn), doubles(node.w_in), False
     elif isinstance(node, nir.LIFOp | nir.LIOp):
@@ -192,5 +206,10 @@ def _consequence(graph: nir.GraphOp, dt: float) -> str:
         return f"refused, shorter than a step: {', '.join(short[:3])}{' ...' if len(short) > 3 else ''}"
     listed = [
         f"{where} is {ratio.min():.4g} steps, keeps {1 - 1 / ratio.min():.4g} a step" for where, ratio in ratios.items()
+    ]
+    listed += [
+        f"delay of {quote(node.node.data)} is {doubles(node.delay).max() / dt:.4g} steps"
+        for node in graph.nodes()
+        if isinstance(node, nir.DelayOp)
     ]
     return f"{', '.join(listed[:3])}{' ...' if len(listed) > 3 else ''}" or "no time constants"

@@ -1,0 +1,127 @@
+"""The step under construction, and what it needs of the nodes: steps of delays, the reset that metadata states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from xdsl.dialects.builtin import DictionaryAttr, StringAttr, i1
+from xdsl.ir import Attribute, Block, BlockArgument, SSAValue
+
+from nirc.dialects import nir, snn
+from nirc.dialects.dense import Array, Dense, ElementType, array, dense, doubles, dtype_of, tensor, uniform
+from nirc.passes.convert_nir_to_snn.schemes import Scheme
+
+
+@dataclass
+class Step:
+    """The step under construction: its block, its states, and what was chosen for the nodes so far."""
+
+    scheme: Scheme
+    dt: float
+    element: ElementType
+    auto_reset: str
+    stated_reset: str | None = None
+    """What the graph's metadata says of the reset."""
+    block: Block = field(default_factory=Block)
+    arguments: list[BlockArgument] = field(default_factory=list[BlockArgument])
+    """The block's, until `finish` puts them there: xDSL copies all of them whenever one is inserted."""
+    states: list[tuple[snn.StateAttr, BlockArgument]] = field(default_factory=list[tuple[snn.StateAttr, BlockArgument]])
+    nexts: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
+    faults: list[str] = field(default_factory=list[str])
+    resets: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    unused: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    if_gains: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    at_leak: list[str] = field(default_factory=list[str])
+    stated: set[str] = field(default_factory=set[str])
+    """The nodes whose reset the file's metadata states."""
+
+    def argument(self, kind: Attribute, hint: str | None) -> BlockArgument:
+        """A new argument of the block: an input or a state."""
+        argument = BlockArgument(kind, self.block, len(self.arguments))
+        argument.name_hint = hint
+        self.arguments.append(argument)
+        return argument
+
+    def finish(self) -> Block:
+        """The block, whole."""
+        self.block._args = tuple(self.arguments)  # pyright: ignore[reportPrivateUsage]
+        return self.block
+
+    def constant(self, values: Array) -> Dense:
+        """Round to the network's precision; equal numbers become one."""
+        return dense(np.asarray(uniform(values), dtype=dtype_of(self.element)))
+
+    def weights(self, attr: Dense) -> Dense:
+        """Weights in the network's precision; the same bytes where they have it already."""
+        values, dtype = array(attr), dtype_of(self.element)
+        return attr if values.dtype == dtype else dense(values.astype(dtype))
+
+    def state(
+        self, node: str, variable: str, shape: nir.Shape, init: Array, element: ElementType | None = None
+    ) -> BlockArgument:
+        """A new state and its value before this step."""
+        kind = element or self.element
+        argument = self.argument(tensor(shape, kind), variable)
+        value = dense(np.asarray(uniform(np.asarray(init)), dtype=dtype_of(kind)))
+        self.states.append((snn.StateAttr(StringAttr(node), StringAttr(variable), value), argument))
+        return argument
+
+    def add(self, op: snn.SnnOp) -> SSAValue:
+        """Append an op, return its result."""
+        self.block.add_op(op)
+        return op.results[0]
+
+    def as_type(self, value: SSAValue, kind: Attribute, node: str) -> SSAValue:
+        """The value in another type: spikes as graded values."""
+        if value.type == kind:
+            return value
+        return self.add(snn.ScaleOp([value], kind, {"factor": self.constant(np.ones(()))}, node))
+
+    def plus(self, value: SSAValue, constant: Array, node: str) -> SSAValue:
+        """Add a constant; adding zeros is left out."""
+        if not np.any(constant):
+            return value
+        return self.add(snn.AddOp([value], value.type, {"constant": self.constant(constant)}, node))
+
+    def filter(self, x: SSAValue, state: SSAValue, decay: Array, gain: Array, node: str) -> SSAValue:
+        """decay * state + gain * x"""
+        properties: dict[str, Attribute | None] = {"decay": self.constant(decay), "gain": self.constant(gain)}
+        return self.add(snn.FilterOp([x, state], state.type, properties, node))
+
+    def fire(self, v: SSAValue, threshold: Array, node: str) -> SSAValue:
+        """The spikes of v."""
+        properties: dict[str, Attribute | None] = {
+            "threshold": self.constant(threshold),
+            "compare": StringAttr(self.scheme["compare"]),
+        }
+        return self.add(snn.FireOp([v], tensor(snn.tensor_of(v).get_shape(), i1), properties, node))
+
+
+def shape_of(op: nir.NodeOp) -> nir.Shape:
+    """The shape of a node's output."""
+    shape = op.output.type.shape
+    assert shape is not None, "convert-nir-to-snn checks shapes first"
+    return shape
+
+
+def delay_steps(op: nir.DelayOp, dt: float) -> Array:
+    """round(delay / dt), as far as 64 bits count."""
+    return np.minimum(np.rint(doubles(op.delay) / dt), 2.0**62).astype(np.int64)
+
+
+RESETS = {"zero": "zero", "subtract": "subtract", "v_reset": "v_reset", "hard": "v_reset", "soft": "subtract"}
+"""The kinds of reset by the words that writers put into metadata."""
+
+
+RESET_KEYS = ("reset", "reset_mechanism")
+"""The keys of metadata that state the kind of reset."""
+
+
+def stated_reset(metadata: DictionaryAttr | None) -> str | None:
+    """The kind of reset that metadata states under `reset` or `reset_mechanism`, None where it states none."""
+    for key in RESET_KEYS:
+        stated = metadata.data.get(key) if metadata is not None else None
+        if isinstance(stated, StringAttr) and stated.data.lower() in RESETS:
+            return RESETS[stated.data.lower()]
+    return None
