@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("xylo",)
+_TARGETS = ("nir", "xylo")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
+
+_RUN = ("xylo",)
+"""Those that can be run and checked against: the chips."""
 
 _CHIPS = ("v1", "audio2", "audio3", "imu")
 
@@ -59,6 +62,9 @@ _model_options = _options(
     click.option(
         "--precision", type=click.Choice(["f32", "f64"]), default="f32", help="Of states, weights and coefficients."
     ),
+    click.option(
+        "--fix", "fixes", multiple=True, metavar="NAME|all", help="Mend this known defect of files; may be repeated."
+    ),
     click.option("--strict", is_flag=True, help="Every assumption that changes the behaviour is an error."),
 )
 _chip_options = _options(
@@ -78,7 +84,7 @@ _print_options = _options(
         metavar="N",
         help="Print longer weights as a hash (default 16 for the flags above; printed modules are whole).",
     ),
-    click.option("--verify-each/--no-verify-each", default=True, help="Verify the IR after every pass (on)."),
+    click.option("--verify-each", is_flag=True, help="Verify the IR after every pass, not only once a level."),
     click.option("--timing", is_flag=True, help="Print the time that each pass took."),
 )
 
@@ -112,7 +118,7 @@ def _instrumentation(flags: dict[str, Any]) -> Instrumentation:
         after_change=flags["print_ir_after_change"],
         tree_dir=flags["print_ir_tree_dir"],
         limit=DEFAULT_LIMIT if limit is None else limit,
-        verify=flags["verify_each"],
+        verify_each=flags["verify_each"],
         timing=flags["timing"],
     )
 
@@ -151,13 +157,15 @@ def _say_assumptions(module: ModuleOp) -> None:
             click.echo(f"  {item}{given}", err=True)
 
 
-def _write(path: str, text: str) -> None:
-    if path == "-":
-        sys.stdout.write(text)
+def _write(path: str, content: bytes, *, binary: bool) -> None:
+    if path == "-" and binary:
+        sys.stdout.buffer.write(content)
+    elif path == "-":
+        sys.stdout.write(content.decode())
     else:
         from nirc.rasters import write_whole
 
-        write_whole(path, text.encode())
+        write_whole(path, content)
 
 
 @click.group(cls=_DefaultGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -180,7 +188,11 @@ def cli() -> None:
 @_model_options
 @_chip_options
 @click.option("--template", metavar="FILE", help="samna's own JSON, whose other fields are kept.")
-@click.option("--pass-pipeline", metavar="TEXT", help="Run these passes instead of the target's, print the IR.")
+@click.option(
+    "--pass-pipeline",
+    metavar="TEXT",
+    help="Run these passes instead of the target's; print the IR, or with --target write its format.",
+)
 @_print_options
 @click.option("--list-passes", is_flag=True, help="Print the passes and their options.")
 @click.option("--list-targets", is_flag=True, help="Print the targets.")
@@ -194,26 +206,29 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
+    if (target, emit, output) == ("nir", None, "-") and sys.stdout.isatty():
+        raise click.UsageError("a .nir file is binary; give -o OUT")
     from nirc import driver, rasters
 
     watch = _instrumentation(flags)
     early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
     with _faults(model, early):
-        program = driver.load(model, watch=watch)
-        ir = emit is not None or flags["pass_pipeline"] is not None
+        ir = emit is not None or target is None
         program = driver.compile(
-            program,
+            model,
             target,
+            fixes=flags["fixes"],
             until=emit if flags["pass_pipeline"] is None else None,
             passes=_pipeline(flags["pass_pipeline"]),
             strict=flags["strict"],
             watch=watch,
             **_of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize", "template"),
         )
-        text = program.text(flags["elide_weights_larger_than"]) if ir else program.emit()
+        limit = flags["elide_weights_larger_than"]
+        content = program.text(limit).encode() if ir else program.emit()
     with _faults(None):
         if not early:
-            _write(output, text)
+            _write(output, content, binary=not ir and target == "nir")
     _say_assumptions(program.module)
     if watch.timing:
         click.echo(watch.report(), err=True, nl=False)
@@ -241,7 +256,8 @@ def _list(*, passes: bool, targets: bool) -> None:
 
         for name, load in BACKENDS.items():
             entry = load()
-            click.echo(f"{name}\n    {entry.about}\n    chips: {', '.join(entry.chips)}")
+            chips = f"\n    chips: {', '.join(entry.chip.generations)}" if entry.chip else ""
+            click.echo(f"{name}\n    {entry.about}{chips}")
 
 
 @cli.command("run")
@@ -251,12 +267,18 @@ def _list(*, passes: bool, targets: bool) -> None:
     "raster",
     required=True,
     metavar="RASTER",
-    help=".npz with one array per Input, or .npy; steps [x batch] x shape.",
+    help=".npz with one array per Input, .npy (steps [x batch] x shape), or NIRData (.h5).",
 )
-@click.option("-o", "--output", required=True, metavar="OUT", help=".npz, or .npy where one array comes out.")
-@click.option("--target", type=click.Choice(_TARGETS), help="Run as this chip would.")
 @click.option(
-    "--level", type=click.Choice(["snn", *_TARGETS]), help="Run the evaluator of this level of the target's pipeline."
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help=".npz, .npy where one array comes out, or NIRData (.h5): as events where the input is.",
+)
+@click.option("--target", type=click.Choice(_RUN), help="Run as this chip would.")
+@click.option(
+    "--level", type=click.Choice(["snn", *_RUN]), help="Run the evaluator of this level of the target's pipeline."
 )
 @click.option(
     "--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i."
@@ -269,8 +291,8 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     from nirc import driver, rasters
 
     early = rasters.check_writable(output, model, raster)
-    if not output.endswith((".npz", ".npy")):
-        early.append(f"{output}: rasters are written as .npz or .npy")
+    if not output.endswith(rasters.ENDINGS):
+        early.append(f"{output}: rasters are written as {', '.join(rasters.ENDINGS)}")
     given = None
     with _faults(None, early):
         given = rasters.load(raster)
@@ -284,11 +306,12 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
         program = _program_to_run(driver, model, target, level, flags)
     with _faults(raster):
         assert given is not None
-        results = program.run(
-            given if isinstance(given, dict) else {"": given}, record, batch_first=flags["batch_first"]
-        )
+        run = rasters.prepare(given, program.inputs, program.dt, batch_first=flags["batch_first"])
+        results = program.run(run.arrays, record, batch_first=run.batch_first)
     with _faults(None):
-        rasters.save(output, results)
+        rasters.save(output, results, run, record)
+    for text in run.notes:
+        click.echo(f"warning: {text}", err=True)
     _say_assumptions(program.module)
     _say_losses(program)
 
@@ -296,17 +319,19 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
 def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
     if model.endswith(".json"):
         said = {"dt": "auto", "scheme": None, "reset": None, "precision": "f32", "quantize": None, "strict": False}
-        useless = [f"--{name}" for name, default in said.items() if flags[name] != default]
-        if level not in (None, target, *_TARGETS):
+        useless = ["--fix"] if flags["fixes"] else list[str]()
+        useless += [f"--{name}" for name, default in said.items() if flags[name] != default]
+        if level not in (None, target, *_RUN):
             useless.append("--level")
         if useless:
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
     options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
     return driver.compile(
-        driver.load(model),
-        target or (level if level in _TARGETS else None),
+        model,
+        target or (level if level in _RUN else None),
         until=level,
+        fixes=flags["fixes"],
         strict=flags["strict"],
         **options,
     )
@@ -330,7 +355,7 @@ def _say_losses(program: Program) -> None:
 @click.option(
     "--target",
     multiple=True,
-    type=click.Choice(_TARGETS),
+    type=click.Choice(_RUN),
     help="Also check whether it fits this target; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -342,7 +367,7 @@ def check_command(model: str, target: tuple[str, ...], *, as_json: bool, **flags
 
     with _faults(model):
         options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
-        findings = checking.check(model, target, strict=flags["strict"], **options)
+        findings = checking.check(model, target, fixes=flags["fixes"], strict=flags["strict"], **options)
     if as_json:
         click.echo(json.dumps(findings, indent=2))
     else:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+import gc
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any, TypeAlias
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import DiagnosticException, VerifyException
+from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
 from nirc import rasters
-from nirc.backends import BACKENDS, Backend, Evaluator, Options, Stages
+from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Stages
 from nirc.dialects import DIALECTS, nir, snn
-from nirc.dialects.dense import Array, shape_text
-from nirc.dialects.nir import quote
-from nirc.printing import Instrumentation, ir_text
+from nirc.dialects.dense import Array
+from nirc.frontend.objects import NIRNode, tree_of
+from nirc.printing import Instrumentation, IRParser, ir_text
+
+Model: TypeAlias = str | os.PathLike[str] | NIRNode
+"""A path to a model, or the model as an object of the `nir` package."""
 
 
 def context() -> Context:
@@ -39,46 +42,47 @@ def backend(target: str) -> Backend:
     return BACKENDS[target]()
 
 
-def read(path: str) -> ModuleOp:
-    """Read a `.nir` file or printed IR (`.mlir`).
+def examine(model: Model, fixes: frozenset[str] = frozenset()) -> tuple[ModuleOp, list[str]]:
+    """Read a `.nir` file, printed IR (`.mlir`) or a `nir.NIRGraph`; returns the module, sound only where there are no
+    faults, and the faults: those of the file, of the shapes, and of loops that remember nothing."""
+    if isinstance(model, str | os.PathLike) and os.fspath(model).endswith(".mlir"):
+        return _read_ir(os.fspath(model)), []
+    from nirc.frontend.read_nir import read_graphs, read_nir
+    from nirc.passes.nir_infer_shapes import find_shapes
 
-    Raises DiagnosticException with all faults of the file, those of the shapes included.
-    """
-    module, faults = examine(path)
-    if faults:
-        raise DiagnosticException("\n".join(faults))
-    return module
+    if isinstance(model, str | os.PathLike):
+        reading = read_nir(os.fspath(model), fixes)
+    else:
+        reading = read_graphs(tree_of(model), fixes)
+    faults = reading.faults + find_shapes(reading.module).faults
+    return reading.module, faults or _loops(reading.module)
 
 
-def examine(path: str) -> tuple[ModuleOp, list[str]]:
-    """Read a file; returns the module, sound only where there are no faults, and the faults."""
-    if path.endswith(".mlir"):
-        return _read_ir(path), []
-    from nirc.frontend.read_nir import read_nir
-    from nirc.passes.nir_infer_shapes import infer_shapes
+def _loops(module: ModuleOp) -> list[str]:
+    """The loops without state of a sound module."""
+    from nirc.passes.convert_nir_to_snn.cycles import stateless_loops
+    from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
-    reading = read_nir(path)
-    inferred = reading.module.clone()
-    faults = reading.faults + infer_shapes(inferred)
-    graph = nir.graph_of(inferred)
-    if not faults and graph is not None:
-        for name, value in zip(graph.outputs, graph.yielded.values, strict=True):
-            stated, arriving = reading.output_shapes.get(name.data), cast(nir.SignalType, value.type).shape
-            if stated is not None and arriving is not None and stated != arriving:
-                statement = (
-                    f"{quote(name.data)} is {shape_text(stated)} in the file, but {shape_text(arriving)} arrives"
-                )
-                nir.assume(reading.module, "note", "output shape", statement)
-    return reading.module, faults
+    graph = nir.graph_of(module)
+    if graph is not None and next(graph.instances(), None) is not None:
+        module = module.clone()
+        try:
+            NirInlineGraphsPass().apply(context(), module)
+        except PassFailedException as error:
+            return [str(error)]
+        graph = nir.graph_of(module)
+    if graph is None:
+        return []
+    nodes = {node.node.data: node for node in graph.nodes()}
+    return stateless_loops(nodes, frozenset(name for name, node in nodes.items() if node.has_state()))
 
 
 def _read_ir(path: str) -> ModuleOp:
-    from xdsl.parser import Parser
     from xdsl.utils.exceptions import ParseError
 
     try:
         with open(path, encoding="utf-8") as file:
-            module = Parser(context(), file.read(), path).parse_module()
+            module = IRParser(context(), file.read(), path).parse_module()
         module.verify()
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticException(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -88,11 +92,11 @@ def _read_ir(path: str) -> ModuleOp:
 
 
 def run_passes(ctx: Context, module: ModuleOp, passes: tuple[ModulePass, ...], watch: Instrumentation) -> None:
-    """Run passes in order; IR that a pass leaves invalid is nirc's own fault."""
+    """Run the passes of a level in order, then verify; IR that a pass leaves invalid is nirc's own fault."""
     for step in passes:
         watch.start(step, module)
         step.apply(ctx, module)
-        if watch.verify:
+        if watch.verify_each or step is passes[-1]:
             try:
                 module.verify()
             except VerifyException as error:
@@ -100,13 +104,22 @@ def run_passes(ctx: Context, module: ModuleOp, passes: tuple[ModulePass, ...], w
         watch.end(step, module)
 
 
+def chip(target: str) -> Chip:
+    """What nirc knows of a target that it can run."""
+    found = backend(target).chip
+    if found is None:
+        raise DiagnosticException(f"the target {target} cannot be run; without a target nirc runs the network itself")
+    return found
+
+
 def reference_stages(options: Options) -> Stages:
     """Down to `snn`, the level at which nirc runs a network where no target is named."""
     from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
     from nirc.passes.nir_infer_shapes import NirInferShapesPass
+    from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
     convert = ConvertNirToSnnPass(options.dt, options.scheme, options.reset, precision=options.precision)
-    return {"nir": (NirInferShapesPass(),), "snn": (convert,)}
+    return {"nir": (NirInferShapesPass(), NirInlineGraphsPass()), "snn": (convert,)}
 
 
 def level_of(module: ModuleOp) -> str:
@@ -144,20 +157,22 @@ class Program:
 
     def lower(self, until: str | None = None, passes: tuple[ModulePass, ...] | None = None) -> None:
         """Run the pipeline from the module's level down to `until`, or to the target's last level; or just `passes`."""
-        if passes is not None or level_of(self.module) != "nir":
+        stages = backend(self.target).stages(self.options) if self.target else reference_stages(self.options)
+        if passes is not None or level_of(self.module) != "nir" or "snn" not in stages:
             told = {name: getattr(self.options, name) for name in ("dt", "scheme", "reset", "precision")}
             useless = [name for name, value in told.items() if value != getattr(Options(), name)]
             if useless:
                 where = (
                     "--pass-pipeline names its own options"
                     if passes
-                    else (f"the model is at level {level_of(self.module)}")
+                    else f"the model is at level {level_of(self.module)}, and so is the target"
+                    if "snn" not in stages
+                    else f"the model is at level {level_of(self.module)}"
                 )
                 raise DiagnosticException(
                     f"{', '.join(useless)} can only be chosen on the way from nir to snn; {where}"
                 )
         if passes is None:
-            stages = backend(self.target).stages(self.options) if self.target else reference_stages(self.options)
             levels = list(stages)
             last = until or levels[-1]
             if last not in levels:
@@ -168,30 +183,40 @@ class Program:
             if here not in levels or levels.index(here) > levels.index(last):
                 raise DiagnosticException(f"the model is at level {here}, which does not lead to {last}")
             todo = levels[levels.index(here) + (here != "nir") : levels.index(last) + 1]
-            passes = tuple(step for level in todo for step in stages[level])
-        run_passes(context(), self.module, passes, self.watch)
+            groups = [stages[level] for level in todo]
+        else:
+            groups = [passes]
+        for group in groups:
+            run_passes(context(), self.module, group, self.watch)
 
     def strict(self) -> None:
         """Raise DiagnosticException for every choice that the user did not make."""
-        choices = [item for item in nir.assumptions(self.module) if item.kind.data == "choice"]
-        if choices:
-            raise DiagnosticException("\n".join(f"under --strict this must be said: {item}" for item in choices))
+        if choices := unsaid(self.module):
+            raise DiagnosticException("\n".join(choices))
 
     def text(self, limit: int | None = None) -> str:
         """The IR; in full where limit is None."""
         return ir_text(self.module, limit)
 
-    def emit(self) -> str:
+    def emit(self) -> bytes:
         """The target's own format."""
+        target = backend(self.target or "")
+        here, last = level_of(self.module), list(target.stages(self.options))[-1]
+        if here != last:
+            raise DiagnosticException(f"the module is at level {here}, the target {target.name} is written from {last}")
         started = time.perf_counter()
-        output = io.StringIO()
-        backend(self.target or "").target(self.options).emit(context(), self.module, output)
+        content = target.emit(self.module, self.options)
         self.watch.took("emit", time.perf_counter() - started)
-        return output.getvalue()
+        return content
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the target's own format, whole or not at all."""
-        rasters.write_whole(os.fspath(path), self.emit().encode())
+        rasters.write_whole(os.fspath(path), self.emit())
+
+    @property
+    def dt(self) -> float | None:
+        """The step in seconds; None where time is not cut yet, or nothing depends on it."""
+        return nir.time_step(self.module)
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
@@ -200,7 +225,7 @@ class Program:
             network = _snn_network(self.module)
             shapes = (snn.tensor_of(arg).get_shape() for arg in network.input_args)
             return {name.data: shape for name, shape in zip(network.inputs, shapes, strict=True)}
-        return backend(self.target or level_of(self.module)).inputs(self.module)
+        return chip(self.target or level_of(self.module)).inputs(self.module)
 
     def run(
         self,
@@ -242,80 +267,117 @@ class Program:
             from nirc.interpreters.snn import SnnEvaluator
 
             return SnnEvaluator(_snn_network(self.module), batch, record)
-        return backend(self.target or level).evaluator(self.module, batch, record)
+        return chip(self.target or level).evaluator(self.module, batch, record)
+
+
+def unsaid(module: ModuleOp) -> list[str]:
+    """What --strict has against the module: every choice that the user did not make."""
+    choices = (item for item in nir.assumptions(module) if item.kind.data == "choice")
+    return [f"under --strict this must be said: {item}" for item in choices]
 
 
 def _snn_network(module: ModuleOp) -> snn.NetworkOp:
     return next(op for op in module.ops if isinstance(op, snn.NetworkOp))
 
 
-def load(model: str | os.PathLike[str], *, watch: Instrumentation | None = None) -> Program:
-    """Read a model: a `.nir` file, or IR that nirc printed.
+def chosen_fixes(names: Iterable[str]) -> frozenset[str]:
+    """The fixes by name, `all` for all; raises DiagnosticException for names that are none."""
+    from nirc.frontend.read_nir import FIXES
 
-    Raises DiagnosticException with every fault of the file.
+    chosen = frozenset(FIXES if "all" in names else names)
+    if unknown := sorted(chosen - FIXES.keys()):
+        raise DiagnosticException(f"unknown fix {', '.join(unknown)}; known: {', '.join(FIXES)}, all")
+    return chosen
+
+
+def load(model: Model, *, fixes: Iterable[str] = (), watch: Instrumentation | None = None) -> Program:
+    """Read a model: a `.nir` file, IR that nirc printed, or a `nir.NIRGraph` (any node of the `nir` package).
+
+    fixes: known defects to mend, names of `nirc.frontend.read_nir.FIXES` or `all`.
+    Raises DiagnosticException with every fault of the model.
     """
-    path, watch = os.fspath(model), watch or Instrumentation()
+    wanted = chosen_fixes(fixes)
+    watch = watch or Instrumentation()
     started = time.perf_counter()
-    module = read(path)
+    with _long_lived():
+        module, faults = examine(model, wanted)
+    if faults:
+        raise DiagnosticException("\n".join(faults))
     watch.took("read", time.perf_counter() - started)
-    return Program(module, source=path, watch=watch)
+    return Program(module, source=os.fspath(model) if isinstance(model, str | os.PathLike) else None, watch=watch)
 
 
-def load_config(path: str, target: str | None, chip: str | None = None) -> Program:
+@contextlib.contextmanager
+def _long_lived() -> Generator[None]:
+    """Nothing that is made here becomes garbage soon: the search for it, which walks all IR again and again, waits."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def load_config(path: str, target: str | None, generation: str | None = None) -> Program:
     """Read a chip's configuration, nirc's own or the vendor's; without a target, each importer is tried."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticException(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    name = target or next(iter(BACKENDS))
-    module = backend(name).read(text, chip)
+    name = target or next(name for name in BACKENDS if backend(name).chip is not None)
+    module = chip(name).read(text, generation)
     module.verify()
     return Program(module, name, source=path)
 
 
+def _options(given: dict[str, Any]) -> Options:
+    unknown = given.keys() - {item.name for item in fields(Options)}
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+    return Options(**given)
+
+
+def step_of(program: Program, *, keep: bool = True, strict: bool = False, **options: Any) -> Program:
+    """The `snn` of a program that `lower("nir")` has prepared; `keep`: the program itself stays as it is."""
+    chosen = _options(options)
+    found = Program(program.module.clone() if keep else program.module, None, chosen, program.source)
+    with _long_lived():
+        run_passes(context(), found.module, reference_stages(chosen)["snn"], found.watch)
+    if strict:
+        found.strict()
+    return found
+
+
 def compile(
-    model: Program | str | os.PathLike[str],
+    model: Program | Model,
     target: str | None = None,
     *,
     until: str | None = None,
     passes: tuple[ModulePass, ...] | None = None,
+    fixes: Iterable[str] = (),
     strict: bool = False,
     watch: Instrumentation | None = None,
     **options: Any,
 ) -> Program:
-    """Compile a model, or a path to one, for a target; without a target down to `snn`, which `run` evaluates.
+    """Compile a model, a path to one or a `nir.NIRGraph`, for a target; without one down to `snn`, which runs too.
 
     options: dt, scheme, reset, precision, chip, quantize, template (see `nirc.backends.Options`).
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
-    unknown = options.keys() - {item.name for item in fields(Options)}
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
-    source = model if isinstance(model, Program) else load(model, watch=watch)
-    program = Program(source.module.clone(), target, Options(**options), source.source, watch or source.watch)
+    chosen = _options(options)
+    if isinstance(model, Program):
+        source, module = model, model.module.clone()
+    else:
+        source = load(model, fixes=fixes, watch=watch)
+        module = source.module
+    program = Program(module, target, chosen, source.source, watch or source.watch)
     try:
-        program.lower(until, passes)
+        with _long_lived():
+            program.lower(until, passes)
     except VerifyException as error:
         raise RuntimeError("the IR does not verify") from error
     if strict:
         program.strict()
     return program
-
-
-def graph_summary(module: ModuleOp) -> dict[str, Any]:
-    """What a graph holds: nodes with types and shapes, neurons, synapses."""
-    nodes = list[dict[str, Any]]()
-    neurons = synapses = 0
-    for graph in module.ops:
-        if isinstance(graph, nir.GraphOp):
-            for node in graph.nodes():
-                shape = node.output.type.shape
-                nodes.append(
-                    {"name": node.node.data, "type": node.NIR_TYPE, "shape": None if shape is None else list(shape)}
-                )
-                if isinstance(node, nir.NeuronOp) and shape is not None:
-                    neurons += int(np.prod(shape))
-                if isinstance(node, nir.WeightOp):
-                    synapses += int(np.prod(node.weight.get_shape()))
-    return {"nodes": nodes, "neurons": neurons, "weights": synapses}

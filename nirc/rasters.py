@@ -1,4 +1,4 @@
-"""Rasters on disk: inputs and outputs over time, `.npz` with one array per name or a single `.npy`."""
+"""Rasters on disk: inputs and outputs over time, `.npz` with one array per name, a single `.npy`, or NIRData (HDF5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import io
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,8 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects.dense import Array
 from nirc.dialects.nir import quote
+from nirc.frontend.hdf5 import is_hdf5
+from nirc.frontend.nir_data import NirData, read_nir_data, to_rasters, write_nir_data
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,67 @@ class Rasters:
         return next(iter(self.arrays.values())).shape[1]
 
 
-def load(path: str) -> dict[str, Array] | Array:
-    """Read a `.npz` (arrays by name) or a `.npy` (one array)."""
+NIR_DATA = (".h5", ".hdf5", ".nir")
+"""The names that NIRData files end in."""
+
+ENDINGS = (".npz", ".npy", *NIR_DATA)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Arrays to run by input name, and what it takes to write the results as they came.
+
+    dt      the step in seconds, None where it is not known
+    events  whether results go out as events
+    notes   what is worth knowing about the data
+    """
+
+    arrays: dict[str, Array]
+    dt: float | None
+    batched: bool
+    batch_first: bool
+    events: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def prepare(
+    given: Mapping[str, Array] | Array | NirData,
+    expected: Mapping[str, tuple[int, ...]],
+    dt: float | None,
+    *,
+    batch_first: bool = False,
+) -> Run:
+    """What was read, as arrays for the inputs of a network of step `dt` (None where that is not known).
+
+    Raises DiagnosticException with everything that does not fit.
+    """
+    if isinstance(given, NirData):
+        gridded = to_rasters(given, expected, dt)
+        ordered = {name: a.swapaxes(0, 1) if batch_first else a for name, a in gridded.arrays.items()}
+        return Run(ordered, dt or given.dt, True, batch_first, given.has_events, tuple(gridded.notes))
+    arrays = dict(given) if isinstance(given, Mapping) else {"": given}
+    return Run(arrays, dt, arrange(arrays, expected, batch_first=batch_first).batched, batch_first)
+
+
+def load(path: str) -> dict[str, Array] | Array | NirData:
+    """Read a `.npz` (arrays by name), a `.npy` (one array) or NIRData."""
+    if is_hdf5(path):
+        try:
+            return read_nir_data(path)
+        except DiagnosticException as error:
+            raise DiagnosticException("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     try:
         content = np.load(path, allow_pickle=False)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a .npy or .npz file"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a .npy, .npz or NIRData file"
         raise DiagnosticException(f"{path}: cannot be read: {reason}") from error
     if isinstance(content, np.ndarray):
         return cast(Array, content)
-    with content:
-        return {name: content[name] for name in content.files}
+    try:
+        with content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DiagnosticException(f"{path}: an array in it cannot be read: {error}") from error
 
 
 def arrange(
@@ -103,10 +156,21 @@ def outgoing(arrays: Mapping[str, Array], like: Rasters, *, batch_first: bool = 
     return {name: array.swapaxes(0, 1) if batch_first else array for name, array in arrays.items()}
 
 
-def save(path: str, arrays: Mapping[str, Array]) -> None:
-    """Write a `.npz` by name, or a `.npy` where there is one array; whole or not at all."""
+def save(path: str, arrays: Mapping[str, Array], run: Run, record: Collection[str] = ()) -> None:
+    """Write a `.npz` by name, a `.npy` where there is one array, or NIRData; whole or not at all.
+
+    record: the names that are `node.state` of what was recorded.
+    """
     content = io.BytesIO()
-    if path.endswith(".npy"):
+    if path.endswith(NIR_DATA):
+        if run.dt is None:
+            raise DiagnosticException(f"{path}: NIRData needs the time step, on which nothing depends here; give --dt")
+        if not run.batched:
+            arrays = {name: array[:, None] for name, array in arrays.items()}
+        elif run.batch_first:
+            arrays = {name: array.swapaxes(0, 1) for name, array in arrays.items()}
+        content.write(write_nir_data(arrays, run.dt, events=run.events, recorded=record))
+    elif path.endswith(".npy"):
         if len(arrays) != 1:
             raise DiagnosticException(
                 f"{path}: a .npy holds one array, there are {', '.join(map(quote, arrays))}; write a .npz"
@@ -115,7 +179,7 @@ def save(path: str, arrays: Mapping[str, Array]) -> None:
     elif path.endswith(".npz"):
         _write_npz(content, arrays)
     else:
-        raise DiagnosticException(f"{path}: rasters are written as .npz or .npy")
+        raise DiagnosticException(f"{path}: rasters are written as {', '.join(ENDINGS)}")
     write_whole(path, content.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""The targets of nirc: for each its way down from `nir`, its emitter, its evaluator and its importer.
+"""The targets of nirc: for each its way down from `nir` and its emitter; for chips their evaluator and importer.
 
 A backend only strings passes together and prints; what is decided, a pass decides. The registry loads a backend when
 its target is asked for.
@@ -12,7 +12,6 @@ from typing import Protocol
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.target import Target
 
 from nirc.dialects.dense import Array
 
@@ -47,26 +46,43 @@ Stages = dict[str, tuple[ModulePass, ...]]
 
 
 @dataclass(frozen=True)
-class Backend:
-    """Everything that nirc knows about a target.
+class Chip:
+    """What nirc knows of a target that it can run.
 
-    stages     the pipeline under the user's options
-    target     the emitter of the last level
-    evaluator  of the last level: module, batch, what to record
-    inputs     the inputs of the last level and their shapes, to read rasters by
-    read       the importer of the target's own configurations: text and chip to module
-    summary    lines that say how much of the chip a compiled module takes
+    generations  the names that --chip takes
+    evaluator    of the last level: module, batch, what to record
+    inputs       the inputs of the last level and their shapes, to read rasters by
+    read         the importer of the target's own configurations: text and generation to module
+    summary      lines that say how much of the chip a compiled module takes
     """
 
-    name: str
-    about: str
-    chips: tuple[str, ...]
-    stages: Callable[[Options], Stages]
-    target: Callable[[Options], Target]
+    generations: tuple[str, ...]
     evaluator: Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]
     inputs: Callable[[ModuleOp], dict[str, tuple[int, ...]]]
     read: Callable[[str, str | None], ModuleOp]
     summary: Callable[[ModuleOp], list[str]]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Everything that nirc knows about a target.
+
+    stages  the pipeline under the user's options
+    emit    the target's own format, from the last level
+    chip    what else there is where the target is a chip
+    """
+
+    name: str
+    about: str
+    stages: Callable[[Options], Stages]
+    emit: Callable[[ModuleOp, Options], bytes]
+    chip: Chip | None = None
+
+
+def _nir() -> Backend:
+    from nirc.backends.nir import BACKEND
+
+    return BACKEND
 
 
 def _xylo() -> Backend:
@@ -75,4 +91,4 @@ def _xylo() -> Backend:
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"xylo": _xylo}
+BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "xylo": _xylo}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.utils.target import Target
+from io import StringIO
 
-from nirc.backends import Backend, Evaluator, Options, Stages
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+
+from nirc.backends import Backend, Chip, Evaluator, Options, Stages
 from nirc.backends.xylo.emit import XyloTarget
 from nirc.backends.xylo.read_config import read_config
 from nirc.dialects import xylo
@@ -13,6 +15,8 @@ from nirc.interpreters.xylo import XyloEvaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
 from nirc.passes.nir_infer_shapes import NirInferShapesPass
+from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
+from nirc.passes.nir_recognize_neurons import NirRecognizeNeuronsPass
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 from nirc.passes.xylo_check_limits import XyloCheckLimitsPass
 from nirc.passes.xylo_place import XyloPlacePass
@@ -22,7 +26,7 @@ from nirc.passes.xylo_quantize import XyloQuantizePass
 def stages(options: Options) -> Stages:
     """From `nir` to what `XyloTarget` can print."""
     return {
-        "nir": (NirInferShapesPass(),),
+        "nir": (NirInferShapesPass(), NirInlineGraphsPass(), NirRecognizeNeuronsPass(("CubaLIF",))),
         "snn": (
             ConvertNirToSnnPass(
                 options.dt,
@@ -48,8 +52,10 @@ def network_of(module: ModuleOp) -> xylo.NetworkOp:
     return next(op for op in module.ops if isinstance(op, xylo.NetworkOp))
 
 
-def _target(options: Options) -> Target:
-    return XyloTarget(options.template)
+def _emit(module: ModuleOp, options: Options) -> bytes:
+    output = StringIO()
+    XyloTarget(options.template).emit(Context(), module, output)
+    return output.getvalue().encode()
 
 
 def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:
@@ -76,11 +82,7 @@ def _summary(module: ModuleOp) -> list[str]:
 BACKEND = Backend(
     "xylo",
     "SynSense Xylo (Audio 2 by default): samna configuration and rockpool specification in one JSON file",
-    tuple(xylo.CHIPS),
     stages,
-    _target,
-    _evaluator,
-    _inputs,
-    read_config,
-    _summary,
+    _emit,
+    Chip(tuple(xylo.CHIPS), _evaluator, _inputs, read_config, _summary),
 )

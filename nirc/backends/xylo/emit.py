@@ -190,6 +190,7 @@ def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
     scales = [_layer_scales(part) for part in (network.hidden, network.readout) if part.scale is not None]
     return {
         "chip": network.chip.data,
+        "dt": nir.time_step(module),
         "assumptions": [
             {"kind": item.kind.data, "topic": item.topic.data, "statement": item.statement.data}
             for item in nir.assumptions(module)

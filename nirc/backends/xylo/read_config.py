@@ -43,6 +43,8 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
     else:
         spec, found = _object(held.get("spec", held)), "audio2"
     module = network_of_specification(spec, chip or notes.get("chip") or found, notes.get("layers"))
+    if isinstance(dt := notes.get("dt"), float):
+        nir.set_time_step(module, dt)
     for item in _list(notes.get("assumptions")):
         kind, topic, statement = (_object(item).get(key) for key in ("kind", "topic", "statement"))
         if kind in nir.AssumptionAttr.KINDS:
