@@ -16,7 +16,7 @@ Nirc = Callable[..., Any]
 def test_a_sound_file(nirc: Nirc) -> None:
     result = nirc("check", GESTURES)
     assert result.status == 0
-    assert f"{GESTURES}: 5 nodes, 56 neurons, 3264 weights" in result.out
+    assert f"{GESTURES}: 5 nodes, 56 neurons, 3,264 weights, 3,264 synapses" in result.out
     assert "  'hidden' (CubaLIF) 48" in result.out
     assert "  dt: 0.001 s" in result.out
 

@@ -71,13 +71,25 @@ def test_a_level_reads_back_and_goes_on(nirc: Nirc, tmp_path: Path, level: str) 
     assert nirc("level.mlir", "--target", "xylo").out == whole
 
 
+PASSES = [
+    "nir-infer-shapes",
+    "nir-inline-graphs",
+    "convert-nir-to-snn",
+    "snn-fold-linear-paths",
+    "convert-snn-to-xylo",
+    "xylo-quantize",
+    "xylo-place",
+    "xylo-check-limits",
+]
+"""What must happen on the way to Xylo, in this order; passes that only help may stand between."""
+
+
 def test_print_ir_after_all(nirc: Nirc) -> None:
     result = nirc(GESTURES, "--target", "xylo", "--print-ir-after-all", "-o", "cfg.json")
     banners = [line for line in result.lines if line.startswith("// -----//")]
-    passes = ["nir-infer-shapes", "convert-nir-to-snn", "snn-fold-linear-paths", "convert-snn-to-xylo", "xylo-quantize"]
-    assert banners[:5] == [f"// -----// IR Dump After {name} //----- //" for name in passes]
+    names = [line.removeprefix("// -----// IR Dump After ").removesuffix(" //----- //") for line in banners]
+    assert [name for name in names if name in PASSES] == PASSES
     assert "dense_resource<elided_" in result.err
-    assert len(banners) == 7
 
 
 def test_print_ir_around_one_pass(nirc: Nirc) -> None:
@@ -104,9 +116,10 @@ def test_print_ir_after_change_leaves_out_passes_that_change_nothing(nirc: Nirc)
 
 def test_print_ir_tree_dir(nirc: Nirc, tmp_path: Path) -> None:
     nirc(GESTURES, "--target", "xylo", "--print-ir-tree-dir", "tree", "-o", "cfg.json")
-    files = sorted(path.name for path in (tmp_path / "tree").iterdir())
-    assert files[:2] == ["0_nir-infer-shapes.mlir", "1_convert-nir-to-snn.mlir"]
-    assert len(files) == 7
+    files = [path.stem.split("_", 1) for path in (tmp_path / "tree").iterdir()]
+    names = {int(number): name for number, name in files}
+    assert sorted(names) == list(range(len(files)))
+    assert [names[number] for number in sorted(names) if names[number] in PASSES] == PASSES
 
 
 def test_elision_can_be_turned_down(nirc: Nirc) -> None:
@@ -139,7 +152,8 @@ def test_lists(nirc: Nirc) -> None:
     passes = nirc("--list-passes").out
     assert "convert-nir-to-snn\n" in passes
     assert "    dt: " in passes
-    assert nirc("--list-targets").out.startswith("xylo\n")
+    targets = [line for line in nirc("--list-targets").out.splitlines() if not line.startswith(" ")]
+    assert "xylo" in targets
 
 
 # ---- what is refused: one list, exit status 1, no traceback, nothing written

@@ -108,7 +108,7 @@ def test_several_arrays_do_not_fit_a_npy(nirc: Nirc) -> None:
     [
         (["--input", "nothing.npy", "-o", "out.npy"], "nothing.npy: cannot be read"),
         (["--input", RASTER, "-o", "nowhere/out.npy"], "the folder nowhere does not exist"),
-        (["--input", RASTER, "-o", "out.txt"], "rasters are written as .npz or .npy"),
+        (["--input", RASTER, "-o", "out.txt"], "rasters are written as .npz, .npy, .h5, .hdf5, .nir"),
         (["--input", RASTER, "-o", "out.npy", "--dt", "soon"], "dt 'soon' is neither"),
     ],
 )

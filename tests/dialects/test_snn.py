@@ -55,6 +55,7 @@ def op(name: str, taken: str | tuple[str, ...], gives: str, **fields: str) -> st
 
 V3, V2, F64 = tensor("3"), tensor("2"), tensor("2", "f64")
 SPIKES = tensor("2", "i1")
+RING = tensor("3x2")
 IMAGE = tensor("2x4x4")
 
 
@@ -69,8 +70,15 @@ def pool(taken: str = IMAGE, gives: str = "tensor<2x2x2xf32>", **changes: str) -
     return op("pool", taken, gives, **fields | changes)
 
 
-def delay(x: str, ring: str, *gives: str) -> str:
-    return step(f"%r, %s = snn.delay %x, %y : ({x}, {ring}) -> ({', '.join(gives)})", ("x", x), ("y", ring))
+def delay(x: str, ring: str, *gives: str, steps: str = "dense<3> : tensor<i32>") -> str:
+    held = f'{{steps = {steps}, node = "n"}}'
+    return step(f"%r, %s = snn.delay %x, %y {held} : ({x}, {ring}) -> ({', '.join(gives)})", ("x", x), ("y", ring))
+
+
+def of_steps(*steps: int, element: str = "i32") -> str:
+    """A delay of two values over a ring of three, by as many steps each."""
+    text = f"dense<[{', '.join(map(str, steps))}]> : tensor<{len(steps)}x{element}>"
+    return delay(V2, RING, V2, RING, steps=text)
 
 
 def fire(v: str = V2, spikes: str = SPIKES, threshold: str = ONE, compare: str = '">"') -> str:
@@ -134,13 +142,36 @@ REFUSED = {
     "sum shapes": (op("sum", (V2, V3), V2), "'n': shapes must be equal, got 2, 3, 2"),
     "reshape size": (op("reshape", IMAGE, V2), r"'n': cannot turn tensor<2x4x4xf32> into tensor<2xf32>"),
     "reshape type": (op("reshape", V2, F64), r"'n': cannot turn tensor<2xf32> into tensor<2xf64>"),
-    "delay ring": (delay(V2, V2, V2, V2), r"the ring of a delay of tensor<2xf32> is \(steps, ...\), got tensor<2xf32>"),
-    "delay ring empty": (delay(V2, "tensor<0x2xf32>", V2, "tensor<0x2xf32>"), r"the ring of a delay of"),
-    "delay output": (delay(V2, tensor("3x2"), V3, tensor("3x2")), "a delay gives the types that it takes"),
-    "delay next": (delay(V2, tensor("3x2"), V2, tensor("4x2")), "a delay gives the types that it takes"),
+    "delay ring": (
+        delay(V2, V2, V2, V2),
+        r"'n': the ring of a delay of tensor<2xf32> is \(steps, ...\), got tensor<2xf32>",
+    ),
+    "delay ring empty": (
+        delay(V2, "tensor<0x2xf32>", V2, "tensor<0x2xf32>", steps="dense<0> : tensor<i32>"),
+        r"'n': the ring of a delay of tensor<2xf32> is \(steps, ...\), got tensor<0x2xf32>",
+    ),
+    "delay ring of a number": (
+        delay(tensor(""), tensor(""), tensor(""), tensor("")),
+        r"'n': the ring of a delay of tensor<f32> is \(steps, ...\), got tensor<f32>",
+    ),
+    "delay output": (delay(V2, RING, V3, RING), "'n': a delay gives the types that it takes"),
+    "delay next": (delay(V2, RING, V2, tensor("4x2")), "'n': a delay gives the types that it takes"),
     "delay element": (
         delay(V2, tensor("3x2", "f64"), V2, tensor("3x2", "f64")),
-        "a delay gives the types that it takes",
+        "'n': a delay gives the types that it takes",
+    ),
+    "delay longer than the ring": (of_steps(0, 4), "'n': steps go from 0 to the ring's 3, and one must be as long"),
+    "delay shorter than the ring": (of_steps(0, 2), "'n': steps go from 0 to the ring's 3, and one must be as long"),
+    "delay into the future": (of_steps(-1, 3), "'n': steps go from 0 to the ring's 3, and one must be as long"),
+    "delay of one number shorter than the ring": (
+        delay(V2, RING, V2, RING, steps="dense<2> : tensor<i32>"),
+        "'n': steps go from 0 to the ring's 3, and one must be as long",
+    ),
+    "delay steps of another shape": (of_steps(3, 3, 3), "'n': steps has the shape 3, which does not fit 2"),
+    "delay steps of i64": (of_steps(3, 3, element="i64"), "'n': steps is of i64, but the op computes in i32"),
+    "delay steps of f32": (
+        delay(V2, RING, V2, RING, steps="dense<3.0> : tensor<f32>"),
+        "'n': steps is of f32, but the op computes in i32",
     ),
     "filter shapes": (leak(x=V3), "'n': shapes must be equal, got 3, 2, 2"),
     "filter state": (leak(state=F64), r"'n': the state is tensor<2xf64>, its next value tensor<2xf32>"),
@@ -230,6 +261,7 @@ MEANINGLESS = {
     "a product of floats that is spikes": op("scale", V2, SPIKES, factor=ONE),
     "a threshold of another precision": fire(threshold="dense<1.0> : tensor<f64>"),
     "a reset to another precision": reset(gives=F64, amount="dense<1.0> : tensor<f64>"),
+    "a delay by no steps": of_steps().replace("dense<[]>", "dense<>"),
     "an input that is no tensor": step("", ("x", "f32")),
 }
 
@@ -255,7 +287,7 @@ def test_initial_values_are_finite(parse: Callable[[str], ModuleOp]) -> None:
     states = list(network.states)
     states[0] = snn.StateAttr(states[0].node, states[0].variable, dense(np.array(np.nan, np.float32)))
     network.states = type(network.states)(states)
-    with pytest.raises(VerifyException, match=r"state 'lif.v': its initial value nan at index"):
+    with pytest.raises(VerifyException, match=r"state 'lif.v': its initial value nan, must be finite"):
         module.verify()
 
 
@@ -268,6 +300,10 @@ WRITTEN = {
     "sum": op("sum", (V2, SPIKES, tensor("2", "i32")), V2),
     "reshape": op("reshape", tensor("2x3", "i1"), tensor("6", "i1")),
     "delay": delay(SPIKES, tensor("3x2", "i1"), SPIKES, tensor("3x2", "i1")),
+    "delay per element": of_steps(3, 0),
+    "delay per channel": delay(
+        IMAGE, tensor("3x2x4x4"), IMAGE, tensor("3x2x4x4"), steps="dense<[[[1]], [[3]]]> : tensor<2x1x1xi32>"
+    ),
     "filter": leak(decay="dense<0.99999994> : tensor<f32>"),
     "fire": fire(compare='">="'),
     "count": fire(spikes=tensor("2", "i32")),

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import DiagnosticException
 
@@ -20,6 +20,7 @@ from nirc.dialects.dense import array
 from nirc.dialects.nir import assumptions, graph_of
 from nirc.frontend.read_nir import Reading, read_nir
 from nirc.passes.nir_infer_shapes import infer_shapes
+from nirc.printing import ir_text
 
 Fields: TypeAlias = dict[str, Any]
 Nodes: TypeAlias = dict[str, Fields]
@@ -122,6 +123,10 @@ FAULTS: dict[str, tuple[Fields, str]] = {
     "nothing": (lif(r=np.zeros(0)), "node 'n' (LIF), r: has the shape 0 and so holds no number"),
     "complex": (lif(r=1j * ONES), "node 'n' (LIF), r: numbers are expected here, not values of type complex64"),
     "too large": (lif(r=np.float64(1e39)), "node 'n' (LIF), r: 1e+39 does not fit float32"),
+    "too large for f64": (
+        lif(r=np.longdouble("1e4000")),
+        "node 'n' (LIF), r: ",
+    ),
     "unequal shapes": (
         lif(tau=np.ones(3)),
         "node 'n' (LIF), parameters of unequal shape: tau 3, r 2, v_leak 2, v_threshold 2, v_reset 2; "
@@ -133,7 +138,7 @@ FAULTS: dict[str, tuple[Fields, str]] = {
     "stride nan": (conv2d(stride=np.nan), "node 'n' (Conv2d), stride: nan, must be a whole number"),
     "stride of three": (
         conv2d(stride=np.array([1, 1, 1])),
-        "node 'n' (Conv2d), stride: 3 numbers, must be 2 (rows, columns)",
+        "node 'n' (Conv2d), stride: 3 numbers, must be 2 or one",
     ),
     "stride of rows": (
         conv2d(stride=np.ones((2, 2))),
@@ -147,10 +152,19 @@ FAULTS: dict[str, tuple[Fields, str]] = {
     ),
     "type in lower case": (lif(type="lif"), "node 'n': unknown type 'lif'; did you mean LIF?"),
     "no type": (lif(type=None), "node 'n': of no type (field 'type' is missing or not text); known types: Affine"),
-    "type is a number": (
-        lif(type=3),
-        "node 'n': of no type (field 'type' is missing or not text); known types: Affine",
-    ),
+    **{
+        f"type is {what}": (
+            lif(type=held),
+            "node 'n': of no type (field 'type' is missing or not text); known types: Affine",
+        )
+        for what, held in (
+            ("a number", 3),
+            ("numbers", np.array([1, 2])),
+            ("a group", {"LIF": 1}),
+            ("a list of texts", np.array(["LIF", "LI"], "S")),
+            ("a table of texts", np.array([["LIF", "LI"]], "S")),
+        )
+    },
 }
 
 
@@ -217,8 +231,17 @@ def test_an_edge_that_cannot_be_is_refused(write: Write, case: str) -> None:
         ({"edges": "a b"}, "edges: must be an E x 2 list of node names, not text"),
         ({"edges": {}}, "the graph has no edges (dataset 'edges')"),
         ({"nodes": {}}, "the graph has no nodes (group 'nodes')"),
-        ({"type": "LIF"}, "the root is unknown type 'LIF', must be a NIRGraph"),
-        ({"type": "Graph"}, "the root is unknown type 'Graph', must be a NIRGraph"),
+        ({"type": "LIF"}, "node 'lif' (LIF), tau: missing"),
+        ({"type": "Graph"}, "the root is unknown type 'Graph', must be a NIRGraph or a single node that computes"),
+        ({"type": "Input"}, "the root is an Input, must be a NIRGraph or a single node that computes"),
+        *(
+            (
+                {"type": held},
+                "the root is of no type (field 'type' is missing or not text), "
+                "must be a NIRGraph or a single node that computes",
+            )
+            for held in (3, np.array([1, 2]), {"LIF": 1})
+        ),
     ],
 )
 def test_a_root_that_is_no_graph_is_refused(write: Write, root: Fields, message: str) -> None:
@@ -256,12 +279,21 @@ def test_nodes_and_numbers_arrive(write: Write) -> None:
     assert found.version.data == "1.0"
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.int64, np.bool_, np.float16, np.uint8])
-def test_other_numbers_are_widened(write: Write, kind: type[np.generic]) -> None:
+@pytest.mark.parametrize(
+    "kind", [np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint64, np.float16, np.float64]
+)
+def test_numbers_keep_the_type_of_the_file(write: Write, kind: type[np.generic]) -> None:
     found = graph(read_nir(str(write(around(linear(weight=np.eye(2).astype(kind))), IN_N_OUT))))
     (fc,) = found.nodes()
     assert isinstance(fc, nir.LinearOp)
-    assert array(fc.weight).dtype == np.float32
+    assert array(fc.weight).dtype == kind
+    assert array(fc.weight).tolist() == [[1, 0], [0, 1]]
+
+
+def test_numbers_beyond_eight_bytes_become_f64(write: Write) -> None:
+    (fc,) = graph(read_nir(str(write(around(linear(weight=np.eye(2, dtype=np.longdouble))), IN_N_OUT)))).nodes()
+    assert isinstance(fc, nir.LinearOp)
+    assert array(fc.weight).dtype == np.float64
     assert array(fc.weight).tolist() == [[1, 0], [0, 1]]
 
 
@@ -301,6 +333,51 @@ def test_a_recurrent_edge_is_a_use(write: Write) -> None:
     (neuron,) = found.nodes()
     assert isinstance(neuron.input.owner, nir.SumOp)
     assert list(neuron.input.owner.inputs) == [found.body.block.args[0], neuron.output]
+
+
+@pytest.mark.parametrize(
+    ("stride", "numbers"), [(2, (2,)), (np.array(2), (2,)), (np.array([2]), (2,)), (np.array([2, 1], np.int32), (2, 1))]
+)
+def test_stride_may_be_a_single_number(write: Write, stride: Any, numbers: tuple[int, ...]) -> None:
+    (node,) = graph(read_nir(str(write(around(conv2d(stride=stride, padding=0)), IN_N_OUT)))).nodes()
+    assert isinstance(node, nir.Conv2dOp)
+    assert nir.integers(node.stride) == numbers
+    assert isinstance(node.padding, IntegerAttr)
+
+
+NEW_NODES = {
+    "Scale": ({"type": "Scale", "scale": 2 * ONES}, nir.ScaleOp),
+    "Threshold": ({"type": "Threshold", "threshold": 2 * ONES}, nir.ThresholdOp),
+    "Delay": ({"type": "Delay", "delay": 2 * ONES}, nir.DelayOp),
+    "I": ({"type": "I", "r": 2 * ONES}, nir.IOp),
+    "CubaLI": (cuba_lif(v_threshold=None, v_reset=None, type="CubaLI"), nir.CubaLIOp),
+    "Conv1d": (
+        {"type": "Conv1d", "weight": np.ones((3, 2, 4)), "stride": 1, "padding": "same", "dilation": 1, "groups": 1},
+        nir.Conv1dOp,
+    ),
+    "AvgPool2d": (
+        {"type": "AvgPool2d", "kernel_size": np.array([2, 3]), "stride": np.array([2, 3]), "padding": 0},
+        nir.AvgPool2dOp,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NEW_NODES)
+def test_a_node_arrives_with_its_fields(write: Write, kind: str) -> None:
+    fields, op = NEW_NODES[kind]
+    (node,) = graph(read_nir(str(write(around(fields), IN_N_OUT)))).nodes()
+    assert type(node) is op
+    assert set(node.properties) == fields.keys() - {"type"} | {"node"}
+    for name, values in node.parameters():
+        assert values.tolist() == np.asarray(fields[name]).tolist()
+
+
+@pytest.mark.parametrize("kind", NEW_NODES)
+def test_a_node_whose_fields_are_missing_is_refused(write: Write, kind: str) -> None:
+    fields, op = NEW_NODES[kind]
+    messages = read_nir(str(write(around({"type": kind}), IN_N_OUT))).faults
+    required = fields.keys() - {"type", "w_in"}
+    assert sorted(messages) == [f"node 'n' ({op.NIR_TYPE}), {name}: missing" for name in sorted(required)]
 
 
 @pytest.mark.parametrize("node", [lif(v_reset=None), cuba_lif(v_reset=None), {**lif(v_reset=None), "type": "IF"}])
@@ -395,11 +472,11 @@ def test_metadata_is_kept(write: Write) -> None:
 def test_metadata_read_back(ctx: Context, write: Write, extra: Fields) -> None:
     """Metadata are the writer's own affair, whatever they hold; the text must read back all the same."""
     module = read_nir(str(write(around(lif(metadata=METADATA | extra)), IN_N_OUT))).module
-    text = str(module)
+    text = ir_text(module)
     again = Parser(ctx, text).parse_module()
     again.verify()
     assert isinstance(again, ModuleOp)
-    assert str(again) == text
+    assert ir_text(again) == text
 
 
 def test_metadata_that_are_no_group_are_noted(write: Write) -> None:

@@ -267,20 +267,80 @@ def test_clamp(evaluate: Evaluate, fields: dict[str, str], expected: list[float]
     assert evaluate("clamp", tensor((3,)), (x, tensor((3,))), **fields).tolist() == [expected]
 
 
-DELAY = f"""
-snn.network @main attributes {{inputs = ["x"], outputs = ["y"], states = [#snn.state<"d", "ring", {dense(-1.0)}>]}} {{
-^bb0(%x: tensor<2xf32>, %ring: tensor<3x2xf32>):
-  %y, %next = snn.delay %x, %ring : (tensor<2xf32>, tensor<3x2xf32>) -> (tensor<2xf32>, tensor<3x2xf32>)
-  snn.yield %y, %next : tensor<2xf32>, tensor<3x2xf32>
-}}
-"""
+def delay(steps: str, ring: str = "3x2xf32", x: str = "2xf32", init: str = dense(-1.0)) -> str:
+    return (
+        'snn.network @main attributes {inputs = ["x"], outputs = ["y"], '
+        f'states = [#snn.state<"d", "ring", {init}>]}} {{\n'
+        f"^bb0(%x: tensor<{x}>, %ring: tensor<{ring}>):\n"
+        f"%y, %next = snn.delay %x, %ring {{steps = {steps}}} : "
+        f"(tensor<{x}>, tensor<{ring}>) -> (tensor<{x}>, tensor<{ring}>)\n"
+        f"snn.yield %y, %next : tensor<{x}>, tensor<{ring}>\n}}\n"
+    )
 
 
 def test_delay_gives_the_input_of_some_steps_ago(parse: Parse) -> None:
     x = normal(6, 1, 2)
-    y = SnnEvaluator(network_of(parse(DELAY))).run({"x": x})["y"]
+    y = SnnEvaluator(network_of(parse(delay("dense<3> : tensor<i32>")))).run({"x": x})["y"]
     assert y[:3].tolist() == np.full((3, 1, 2), -1.0).tolist()
     assert y[3:].tolist() == x[:3].tolist()
+
+
+def test_delay_of_one_step(parse: Parse) -> None:
+    x = normal(4, 1, 2)
+    y = SnnEvaluator(network_of(parse(delay("dense<1> : tensor<i32>", "1x2xf32")))).run({"x": x})["y"]
+    assert y.tolist() == [[[-1.0, -1.0]], *x[:3].tolist()]
+
+
+def shifted(x: Array, steps: Array, first: float) -> Array:
+    """Each element of x [T, B, N...] by its own number of steps."""
+    y = np.full_like(x, first)
+    for index in np.ndindex(*x.shape[2:]):
+        n = int(np.broadcast_to(steps, x.shape[2:])[index])
+        for t in range(n, len(x)):
+            y[(t, slice(None), *index)] = x[(t - n, slice(None), *index)]
+    return y
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_delay_by_a_number_of_steps_per_element(parse: Parse, batch: int) -> None:
+    """0 steps is this step's own value."""
+    x, steps = normal(9, batch, 4), np.array([0, 2, 5, 1])
+    text = delay("dense<[0, 2, 5, 1]> : tensor<4xi32>", "5x4xf32", "4xf32")
+    y = SnnEvaluator(network_of(parse(text)), batch).run({"x": x})["y"]
+    assert y.tolist() == shifted(x, steps, -1.0).tolist()
+    assert y[:, :, 0].tolist() == x[:, :, 0].tolist()
+
+
+def test_delay_by_a_number_of_steps_per_channel(parse: Parse) -> None:
+    x, steps = normal(7, 2, 3, 2, 2), np.array([2, 0, 4]).reshape(3, 1, 1)
+    text = delay("dense<[[[2]], [[0]], [[4]]]> : tensor<3x1x1xi32>", "4x3x2x2xf32", "3x2x2xf32")
+    y = SnnEvaluator(network_of(parse(text)), 2).run({"x": x})["y"]
+    assert y.tolist() == shifted(x, steps, -1.0).tolist()
+
+
+def test_delay_of_spikes_stays_spikes(parse: Parse) -> None:
+    x = RNG.random((8, 1, 2)) < 0.5
+    text = delay("dense<[3, 1]> : tensor<2xi32>", "3x2xi1", "2xi1", "dense<false> : tensor<i1>")
+    y = SnnEvaluator(network_of(parse(text))).run({"x": x})["y"]
+    assert y.dtype == np.bool_
+    assert y.tolist() == shifted(x, np.array([3, 1]), 0).tolist()
+
+
+def test_a_delay_goes_on_between_calls_until_reset(parse: Parse) -> None:
+    x, steps = normal(8, 1, 2), np.array([3, 1])
+    evaluator = SnnEvaluator(network_of(parse(delay("dense<[3, 1]> : tensor<2xi32>"))))
+    parts = [evaluator.run({"x": x[part]})["y"] for part in (slice(0, 2), slice(2, 5), slice(5, 8))]
+    assert np.concatenate(parts).tolist() == shifted(x, steps, -1.0).tolist()
+    evaluator.reset()
+    assert evaluator.run({"x": x})["y"].tolist() == shifted(x, steps, -1.0).tolist()
+
+
+def test_a_ring_may_begin_with_values_of_its_own(parse: Parse) -> None:
+    """The oldest first."""
+    init = dense([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    evaluator = SnnEvaluator(network_of(parse(delay("dense<[3, 2]> : tensor<2xi32>", init=init))))
+    y = evaluator.run({"x": np.zeros((4, 1, 2), np.float32)})["y"]
+    assert y[:, 0].tolist() == [[1.0, 4.0], [3.0, 6.0], [5.0, 0.0], [0.0, 0.0]]
 
 
 NEURON = f"""

@@ -144,7 +144,7 @@ REFUSED = {
     ),
     "neuron": (
         graph("4", neuron("n", "x", 3)),
-        ["node 'n' (IF): its parameters are for 3 neurons, but a signal of shape 4 arrives"],
+        ["node 'n' (IF): its parameters are for 3 elements, but a signal of shape 4 arrives"],
     ),
     "conv2d": (
         graph("3x8x8", conv("n", "x", (4, 2, 3, 3))),
@@ -152,7 +152,7 @@ REFUSED = {
     ),
     "conv2d window": (
         graph("2x8x2", conv("n", "x", (4, 2, 3, 3))),
-        ["node 'n' (Conv2d): the kernel's axis 1 reaches over 3 places, but with padding there are 2"],
+        ["node 'n' (Conv2d): the window's axis 1 reaches over 3 places, but with padding there are 2"],
     ),
     "pool": (
         graph("8", pool("n", "x", "2, 2", "2, 2", "0, 0")),
@@ -168,7 +168,7 @@ REFUSED = {
     ),
     "edges into an output": (
         graph("2", linear("a", "x", 3, 2), added("s", "a", "x"), output="s"),
-        ["node an Output: its edges carry signals of unequal shape: 'a' 3, an Input 2"],
+        ["node an Output: its edges carry signals of unequal shape: 'a' 3, 'x' 2"],
     ),
     "two nodes": (
         graph("4", linear("a", "x", 2, 3), linear("n", "x", 2, 5)),
@@ -251,8 +251,8 @@ def test_parameters_of_one_element_stand_for_all_neurons(
     assert infer_shapes(module) == []
     module.verify()
     assert shapes(module)["n"] == (4, 5, 5)
-    assert parameters(module, "n") == {"r": ((), [1.0]), "v_threshold": ((), [1.0])}
-    assert said(module) == ["broadcast: parameters of one element stand for every neuron of 'n'"]
+    assert parameters(module, "n") == {"r": (shape, [1.0]), "v_threshold": (shape, [1.0])}
+    assert said(module) == ["broadcast: parameters of one element stand for every element of 'n'"]
 
 
 def test_a_single_neuron_needs_no_broadcast(parse: Callable[[str], ModuleOp]) -> None:

@@ -43,6 +43,11 @@ def affine(name: str, *sources: str, weight: Array = W, bias: Array = BIAS) -> s
     return joined(name, "affine", f"weight = {numbers(weight)}, bias = {numbers(bias)}", sources)
 
 
+def delay(name: str, *sources: str, steps: tuple[float, ...] = (2, 2)) -> str:
+    """A Delay by steps of 1 ms."""
+    return joined(name, "delay", f"delay = {numbers(1e-3 * np.array(steps, float))}", sources)
+
+
 def joined(name: str, op: str, fields: str, sources: tuple[str, ...]) -> str:
     node = f'%{name} = nir.{op} "{name}"'
     tail = f"{{{fields}}} : ({SIGNAL}) -> {SIGNAL}\n"
@@ -101,7 +106,13 @@ SEVERAL = graph(neuron("t", "w", "x"), neuron("a", "t"), neuron("b", "t"), affin
 FORWARDS = graph(neuron("lif", "w", "x"), affine("w", "lif"), outputs=("lif", "w"))
 ENTRIES = graph(neuron("a", "b", "x"), neuron("b", "a", "y"), inputs=("x", "y"), outputs=("a", "b"))
 
+LATE = graph(neuron("lif", "w", "x"), delay("d", "lif"), affine("w", "d"), outputs=("lif",))
+PARTLY = graph(neuron("lif", "w", "x"), delay("d", "lif", steps=(0, 2)), affine("w", "d"), outputs=("lif",))
+
 GOLDEN = {
+    "delay": (LATE, ""),
+    "delay_of_one_step": (LATE.replace("2.000000000e-03", "1.000000000e-03"), ""),
+    "delay_of_some": (PARTLY, ""),
     "neuron": (LOOP, ",rec_cut=neuron"),
     "weight": (LOOP, ",rec_cut=weight"),
     "self_neuron": (SELF, ",rec_cut=neuron"),
@@ -234,7 +245,8 @@ def test_the_names_decide_between_code_points(convert: Convert) -> None:
 
 
 def test_a_loop_that_no_input_reaches_is_cut_by_names(convert: Convert) -> None:
-    text = graph(neuron("m", "k"), neuron("k", "m"), neuron("o", "m", "x"), outputs=("o",))
+    """The weight alone tells the shape of such a loop."""
+    text = graph(neuron("m", "k"), affine("k", "m"), neuron("o", "m", "x"), outputs=("o",))
     assert cuts(convert(text, at())) == ["'m' -> 'k'"]
 
 
@@ -343,3 +355,221 @@ def test_the_delayed_value_of_a_leaky_integrator_with_a_rest_starts_at_0(convert
         late = v
         expected.append(v)
     np.testing.assert_allclose(run(convert(text, at()), x=X)["li"], np.array(expected), rtol=1e-12)
+
+
+def taken(history: list[Array], steps: tuple[int, ...]) -> Array:
+    """Each element as it was its number of steps before the step that comes next, 0 before the first."""
+    return np.array([history[-n][k] if n <= len(history) else 0.0 for k, n in enumerate(steps)])
+
+
+@pytest.mark.parametrize("cut", ["neuron", "weight"])
+@pytest.mark.parametrize("steps", [(1, 1), (2, 2), (1, 3), (5, 2)])
+def test_a_delay_in_a_loop_is_the_cut(convert: Convert, steps: tuple[int, int], cut: str) -> None:
+    """No other step is lost on the way, and the bias behind the Delay is there from the first step on."""
+    text = graph(neuron("lif", "w", "x"), delay("d", "lif", steps=steps), affine("w", "d"), outputs=("lif", "d"))
+    v, z = np.zeros(2), list[Array]()
+    late = list[Array]()
+    for x in X:
+        late.append(taken(z, steps))
+        v, spikes = fire(v, W @ late[-1] + BIAS + x)
+        z.append(spikes)
+    network = convert(text, at(f",rec_cut={cut}"))
+    assert cuts(network) == []
+    assert len(set(states(network))) == len(states(network))
+    result = run(network, x=X)
+    assert result["lif"].tolist() == np.array(z).tolist()
+    assert result["d"].tolist() == np.array(late).tolist()
+    assert 5 < np.sum(z) < 75
+
+
+def test_a_delay_of_one_step_needs_no_ring(convert: Convert) -> None:
+    network = convert(LATE.replace("2.000000000e-03", "1.000000000e-03"), at())
+    assert states(network) == ["d.z", "lif.v"]
+    assert [op for op in network.body.block.ops if isinstance(op, snn.DelayOp)] == []
+    network = convert(LATE, at())
+    assert sorted(states(network)) == ["d.ring", "d.z", "lif.v"]
+
+
+def test_a_delay_that_holds_only_some_neurons_back_is_not_the_cut(convert: Convert) -> None:
+    """Its outputs are cut as a neuron's are: they come a step later."""
+    v, z = np.zeros(2), list[Array]()
+    for x in X:
+        v, spikes = fire(v, W @ taken(z, (1, 3)) + BIAS + x)
+        z.append(spikes)
+    network = convert(PARTLY, at())
+    assert cuts(network) == ["'w' -> 'lif'"]
+    assert run(network, x=X)["lif"].tolist() == np.array(z).tolist()
+    assert np.sum(z) > 5
+
+
+def test_a_delay_that_holds_only_some_neurons_back_and_a_cut_at_the_weight(convert: Convert) -> None:
+    v, z = np.zeros(2), list[Array]()
+    for t, x in enumerate(X):
+        v, spikes = fire(v, x + (W @ taken(z, (1, 3)) + BIAS if t else 0))
+        z.append(spikes)
+    network = convert(PARTLY, at(",rec_cut=weight"))
+    assert cuts(network) == ["'w' -> 'lif'"]
+    assert run(network, x=X)["lif"].tolist() == np.array(z).tolist()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 4e-4])
+def test_a_delay_of_no_steps_is_no_cut(convert: Convert, seconds: float) -> None:
+    text = graph(
+        neuron("lif", "w", "x"), delay("d", "lif", steps=(1e3 * seconds,) * 2), affine("w", "d"), outputs=("lif",)
+    )
+    v, z = np.zeros(2), np.zeros(2)
+    expected = list[Array]()
+    for x in X:
+        v, z = fire(v, W @ z + BIAS + x)
+        expected.append(z)
+    network = convert(text, at())
+    assert cuts(network) == ["'w' -> 'lif'"]
+    assert states(network) == ["lif.z", "lif.v"]
+    assert run(network, x=X)["lif"].tolist() == np.array(expected).tolist()
+
+
+def test_a_delay_outside_of_loops_is_no_cut_of_them(convert: Convert) -> None:
+    """One before a loop, one behind it."""
+    text = graph(
+        delay("before", "x", steps=(3, 0)),
+        neuron("lif", "w", "before"),
+        affine("w", "lif"),
+        delay("behind", "lif", steps=(1, 2)),
+        outputs=("behind", "lif"),
+    )
+    v, z = np.zeros(2), [np.zeros(2)]
+    for t in range(len(X)):
+        x = np.array([X[t - 3, 0] if t >= 3 else 0, X[t, 1]])
+        v, spikes = fire(v, W @ z[-1] + BIAS + x)
+        z.append(spikes)
+    spikes = np.array(z[1:])
+    network = convert(text, at())
+    assert cuts(network) == ["'w' -> 'lif'"]
+    result = run(network, x=X)
+    assert result["lif"].tolist() == spikes.tolist()
+    assert result["behind"][:, 0].tolist() == [0, *spikes[:-1, 0]]
+    assert result["behind"][:, 1].tolist() == [0, 0, *spikes[:-2, 1]]
+
+
+SMALL = W / 4
+
+
+@pytest.mark.parametrize("steps", [(1, 1), (3, 3), (1, 2)])
+def test_a_loop_of_a_delay_and_a_weight(convert: Convert, steps: tuple[int, int]) -> None:
+    """A Delay remembers, so no neuron is needed."""
+    text = graph(affine("w", "d", "x", weight=SMALL), delay("d", "w", steps=steps), outputs=("w", "d"))
+    y, late = list[Array](), list[Array]()
+    for x in X:
+        late.append(taken(y, steps))
+        y.append(SMALL @ (late[-1] + x) + BIAS)
+    network = convert(text, at())
+    assert cuts(network) == []
+    result = run(network, x=X)
+    np.testing.assert_allclose(result["w"], np.array(y), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(result["d"], np.array(late), rtol=1e-12, atol=1e-15)
+
+
+def test_a_delay_that_feeds_itself(convert: Convert) -> None:
+    """y(t) = y(t - 2) + x(t - 2): two sums side by side."""
+    network = convert(graph(delay("d", "d", "x"), outputs=("d",)), at())
+    expected = np.zeros_like(X)
+    for t in range(2, len(X)):
+        expected[t] = expected[t - 2] + X[t - 2]
+    assert cuts(network) == []
+    np.testing.assert_allclose(run(network, x=X)["d"], expected, rtol=1e-12)
+
+
+def test_two_delays_in_a_loop_add_up(convert: Convert) -> None:
+    text = graph(
+        neuron("lif", "w", "x"),
+        delay("d", "lif", steps=(2, 1)),
+        delay("e", "d", steps=(1, 1)),
+        affine("w", "e"),
+        outputs=("lif",),
+    )
+    v, z = np.zeros(2), list[Array]()
+    for x in X:
+        v, spikes = fire(v, W @ taken(z, (3, 2)) + BIAS + x)
+        z.append(spikes)
+    network = convert(text, at())
+    assert cuts(network) == []
+    assert run(network, x=X)["lif"].tolist() == np.array(z).tolist()
+
+
+def test_a_loop_beside_one_with_a_delay_is_cut(convert: Convert) -> None:
+    """The neuron feeds itself at once, and through a Delay."""
+    text = graph(neuron("lif", "lif", "d", "x"), delay("d", "lif", steps=(2, 3)), outputs=("lif",))
+    v, z = np.zeros(2), list[Array]()
+    for x in X / 4:
+        v, spikes = fire(v, taken(z, (1, 1)) + taken(z, (2, 3)) + x)
+        z.append(spikes)
+    network = convert(text, at())
+    assert cuts(network) == ["'lif' -> 'lif'"]
+    assert run(network, x=X / 4)["lif"].tolist() == np.array(z).tolist()
+
+
+SHARED = graph(
+    neuron("b", "s", "x"), affine("s", "b", "d", weight=W / 2), delay("d", "b", steps=(2, 2)), outputs=("b",)
+)
+"""b and a Delay behind it feed one weight; the loop without the Delay is cut at s -> b."""
+
+
+def test_a_cut_that_a_delay_feeds_carries_its_last_output(convert: Convert) -> None:
+    """What a cut carries comes from the last outputs of all that remember, also of a Delay: 2 steps become 3."""
+    v, z = np.zeros(2), list[Array]()
+    for x in X:
+        v, spikes = fire(v, W / 2 @ (taken(z, (1, 1)) + taken(z, (3, 3))) + BIAS + x)
+        z.append(spikes)
+    network = convert(SHARED, at())
+    assert cuts(network) == ["'s' -> 'b'"]
+    assert run(network, x=X)["b"].tolist() == np.array(z).tolist()
+    assert np.sum(z) > 5
+
+
+def test_states_have_names_of_their_own(convert: Convert) -> None:
+    """A Delay that is a cut and feeds another one: what it gives now, and what it gave at the last step."""
+    found = states(convert(SHARED, at()))
+    assert len(set(found)) == len(found)
+
+
+def test_a_delay_that_is_the_cut_takes_no_other(convert: Convert) -> None:
+    with pytest.raises(PassFailedException) as raised:
+        convert(LATE, at(",rec_cut_at=lif->d"))
+    assert str(raised.value) == "rec_cut_at: the edge lif->d leads into a Delay, which is the cut itself"
+
+
+def test_a_cut_that_was_asked_for_in_a_loop_with_a_delay_is_one_more(convert: Convert) -> None:
+    v, z = np.zeros(2), list[Array]()
+    for x in X:
+        v, spikes = fire(v, W @ taken(z, (3, 3)) + BIAS + x)
+        z.append(spikes)
+    network = convert(LATE, at(",rec_cut_at=w->lif"))
+    assert cuts(network) == ["'w' -> 'lif'"]
+    assert run(network, x=X)["lif"].tolist() == np.array(z).tolist()
+
+
+def test_a_loop_of_a_weight_and_a_delay_of_no_steps_has_no_state(convert: Convert) -> None:
+    text = graph(affine("w", "d", "x"), delay("d", "w", steps=(0.25, 0)), outputs=("w",))
+    with pytest.raises(PassFailedException, match=r"the loop '(d|w)' -> '(d|w)' -> '(d|w)' has no node with state"):
+        convert(text, at())
+
+
+def test_a_delay_of_graded_values_and_one_of_spikes(convert: Convert) -> None:
+    """The Delay of a loop knows before its input is there whether that will be spikes."""
+    leaky = "tau = dense<0.01> : tensor<f64>, r = dense<1.0> : tensor<f64>, v_leak = dense<0.0> : tensor<f64>"
+    for source, label in ((neuron("n", "d", "x"), "d.z"), (joined("n", "li", leaky, ("d", "x")), "d.out")):
+        for steps in ((1, 1), (3, 3)):
+            network = convert(graph(source, delay("d", "n", steps=steps), outputs=("n",)), at())
+            assert label in states(network)
+            assert cuts(network) == []
+
+
+def test_a_delay_of_a_sum_of_spikes_is_graded(convert: Convert) -> None:
+    text = graph(neuron("a", "d", "x"), neuron("b", "d", "x"), delay("d", "a", "b", steps=(2, 2)), outputs=("a", "d"))
+    v, z = np.zeros(2), list[Array]()
+    for x in X / 4:
+        v, spikes = fire(v, 2 * taken(z, (2, 2)) + x)
+        z.append(spikes)
+    network = convert(text, at())
+    assert "d.out" in states(network)
+    assert run(network, x=X / 4)["a"].tolist() == np.array(z).tolist()

@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import snn
 from nirc.dialects.dense import Array, array, as_dense
+from nirc.dialects.nir import assumptions
 from nirc.interpreters.snn import SnnEvaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_nir_to_snn.schemes import SCHEMES, parse_scheme
@@ -300,6 +302,129 @@ def test_the_kind_of_the_target_is_taken_where_v_reset_is_zero(convert: Convert)
 def test_the_flag_reset_is_short_for_the_option(convert: Convert, reset: str) -> None:
     flagged = ConvertNirToSnnPass(dt=DT, scheme="nir-exp-euler", reset=reset, precision="f64")
     assert steps(convert(lif(), flagged)) == steps(convert(lif(), at(f"nir-exp-euler,reset={reset}")))
+
+
+ZERO, TO_RESET, SUBTRACT = ("value", 0.0), ("value", RESET), ("subtract", THRESHOLD - RESET)
+STATED = {
+    "zero": ZERO,
+    "v_reset": TO_RESET,
+    "subtract": SUBTRACT,
+    "Subtract": SUBTRACT,
+    "hard": TO_RESET,
+    "soft": SUBTRACT,
+}
+"""The words that writers use, and what they mean for a neuron whose v_reset is not 0."""
+
+
+def at_node(text: str, metadata: str) -> str:
+    """The metadata of the node."""
+    start, end = text.split(") {", 1)
+    return f"{start}) {{metadata = {{{metadata}}}, {end}"
+
+
+def at_graph(text: str, metadata: str) -> str:
+    """The metadata of the graph."""
+    return text.replace('outputs = ["y"]', f'outputs = ["y"], metadata = {{{metadata}}}')
+
+
+def resets(network: snn.NetworkOp) -> Steps:
+    return [step[1:] for step in steps(network) if step[0] == "reset"]
+
+
+def said(network: snn.NetworkOp) -> list[tuple[str, str]]:
+    module = network.parent_op()
+    assert isinstance(module, ModuleOp)
+    return [(item.kind.data, item.statement.data) for item in assumptions(module) if item.topic.data == "reset"]
+
+
+AUTO = ConvertNirToSnnPass(dt=DT, precision="f64")
+
+
+@pytest.mark.parametrize("key", ["reset", "reset_mechanism"])
+@pytest.mark.parametrize("place", [at_node, at_graph])
+@pytest.mark.parametrize("text", [lif(), cuba_lif(), if_()], ids=["lif", "cuba_lif", "if"])
+@pytest.mark.parametrize("word", STATED)
+def test_metadata_state_the_reset(
+    convert: Convert, text: str, key: str, place: Callable[[str, str], str], word: str
+) -> None:
+    network = convert(place(text, f'{key} = "{word}"'), AUTO)
+    assert resets(network) == [STATED[word]]
+    ((kind, statement),) = said(network)
+    assert kind == "note"
+    assert statement.endswith(" for 'n', from the file's metadata")
+
+
+def test_what_the_node_states_is_before_what_the_graph_does(convert: Convert) -> None:
+    text = at_graph(at_node(lif(), 'reset = "zero"'), 'reset = "subtract"')
+    assert resets(convert(text, AUTO)) == [ZERO]
+
+
+def test_metadata_without_a_known_word_say_nothing(convert: Convert) -> None:
+    for stated in ('reset = "never"', "reset = 1 : i64", 'resets = "zero"'):
+        network = convert(at_node(lif(), stated), AUTO)
+        assert resets(network) == [TO_RESET]
+        assert said(network) == [("note", "to v_reset, as the file says, for 'n'")]
+
+
+def test_a_word_that_is_not_known_does_not_hide_the_next(convert: Convert) -> None:
+    text = at_node(lif(), 'reset = "never", reset_mechanism = "subtract"')
+    assert resets(convert(text, AUTO)) == [SUBTRACT]
+
+
+@pytest.mark.parametrize("place", [at_node, at_graph])
+@pytest.mark.parametrize(("flag", "expected"), [("zero", ZERO), ("v_reset", TO_RESET), ("subtract", SUBTRACT)])
+@pytest.mark.parametrize("word", ["zero", "v_reset", "subtract"])
+def test_the_flag_reset_wins_over_metadata(
+    convert: Convert, place: Callable[[str, str], str], flag: str, word: str, expected: tuple[str, float]
+) -> None:
+    text = place(lif(), f'reset = "{word}"')
+    network = convert(text, ConvertNirToSnnPass(dt=DT, reset=flag, precision="f64"))
+    assert resets(network) == [expected]
+    ((kind, statement),) = said(network)
+    assert kind == "given"
+    assert "metadata" not in statement
+    assert resets(convert(text, at(f"nir-euler,reset={flag}"))) == [expected]
+
+
+def test_the_flag_reset_auto_is_no_reason_to_pass_metadata_over(convert: Convert) -> None:
+    text = at_node(lif(), 'reset = "subtract"')
+    assert resets(convert(text, ConvertNirToSnnPass(dt=DT, reset="auto", precision="f64"))) == [SUBTRACT]
+    assert resets(convert(text, at("nir-exp-euler,reset=auto"))) == [SUBTRACT]
+
+
+def test_an_option_for_one_kind_of_neuron_wins_over_metadata_there(convert: Convert) -> None:
+    stated = 'reset = "subtract"'
+    assert resets(convert(at_graph(lif(), stated), at("nir-euler,reset_lif=zero"))) == [ZERO]
+    assert resets(convert(at_graph(if_(), stated), at("nir-euler,reset_lif=zero"))) == [SUBTRACT]
+    assert resets(convert(at_graph(if_(), stated), at("nir-euler,reset_if=zero"))) == [ZERO]
+
+
+def test_a_simulator_resets_as_it_does_whatever_metadata_state(convert: Convert) -> None:
+    assert resets(convert(at_node(lif(), 'reset = "subtract"'), at("norse"))) == [ZERO]
+    assert resets(convert(at_node(lif(), 'reset = "v_reset"'), at("norse"))) == [ZERO]
+
+
+@pytest.mark.parametrize(("word", "expected"), [("zero", ZERO), ("subtract", ("subtract", THRESHOLD))])
+def test_metadata_win_over_what_the_target_can_do(convert: Convert, word: str, expected: tuple[str, float]) -> None:
+    """A kind that the chip cannot do is refused there, not replaced."""
+    for kind in ("zero", "subtract"):
+        conversion = ConvertNirToSnnPass(dt=DT, auto_reset=kind, precision="f64")
+        assert resets(convert(at_node(lif(v_reset=0), f'reset = "{word}"'), conversion)) == [expected]
+
+
+def test_each_node_is_said_under_what_decided_it(convert: Convert) -> None:
+    """One neuron states its reset, one has a v_reset, of one nothing is known."""
+    more = [
+        lif(v_reset=v_reset).split("\n")[2].replace("%n =", f"%{name} =").replace('"n"(%x)', f'"{name}"(%x)')
+        for name, v_reset in (("stated", 0), ("to", RESET))
+    ]
+    more[0] = at_node(more[0], 'reset = "subtract"')
+    text = lif(v_reset=0).replace("%n = ", "\n".join([*more, "%n = "]))
+    assert sorted(said(convert(text, AUTO))) == [
+        ("choice", "to 0 for 'n': NIR does not say with which kind the network was trained"),
+        ("note", "by subtraction of the threshold for 'stated', from the file's metadata"),
+        ("note", "to v_reset, as the file says, for 'to'"),
+    ]
 
 
 def test_coefficients_are_rounded_once(convert: Convert) -> None:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import snn
-from nirc.dialects.nir import assumptions, graph_of
+from nirc.dialects.dense import array
+from nirc.dialects.nir import assumptions, graph_of, time_step
 from nirc.frontend.read_nir import read_nir
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_nir_to_snn.schemes import parse_scheme
 from nirc.passes.convert_nir_to_snn.time_step import TimeStep, find_dt
 from nirc.passes.nir_infer_shapes import infer_shapes
+from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
 EXPORTS = {
     "norse-main_lifbox_mlp": None,
@@ -41,7 +44,7 @@ EXPORTS = {
     "spyx_conv_if": 1.0,
     "spyx_lif_mlp": 1.0,
 }
-"""The step that recovers each exporter; None: r is 1 and tau physical, which says nothing. spyx_psu has a Threshold."""
+"""The step that recovers each exporter; None: r is 1 and tau physical, which says nothing. spyx_psu: below."""
 
 
 def dense(*values: float) -> str:
@@ -79,6 +82,33 @@ def if_(name: str, source: str, r: float) -> str:
     )
 
 
+def cuba_li(name: str, source: str, tau_mem: float, tau_syn: float, r: float, w_in: float) -> str:
+    return (
+        f'%{name} = nir.cuba_li "{name}"(%{source}) {{tau_mem = {dense(tau_mem)}, tau_syn = {dense(tau_syn)}, '
+        f"r = {dense(r)}, w_in = {dense(w_in)}, v_leak = {dense(0)}}} : (!nir.signal<2>) -> !nir.signal<2>\n"
+    )
+
+
+def i(name: str, source: str, r: float) -> str:
+    return f'%{name} = nir.i "{name}"(%{source}) {{r = {dense(r)}}} : (!nir.signal<2>) -> !nir.signal<2>\n'
+
+
+def delay(name: str, source: str, *seconds: float, metadata: str = "") -> str:
+    return (
+        f'%{name} = nir.delay "{name}"(%{source}) {{delay = {dense(*seconds)}{metadata}}} : '
+        f"(!nir.signal<2>) -> !nir.signal<2>\n"
+    )
+
+
+def of_dt(*seconds: float, element: str = "f64") -> str:
+    """Metadata that state a step."""
+    return f", metadata = {{dt = {dense(*seconds)}}}".replace("f64", element)
+
+
+def instance(name: str, source: str, symbol: str = "sub") -> str:
+    return f'%{name} = nir.instance "{name}" of @{symbol}(%{source}) : (!nir.signal<2>) -> !nir.signal<2>\n'
+
+
 def graph(*nodes: str, metadata: str = "") -> str:
     """A chain of nodes; the last one's name is `z`."""
     return (
@@ -88,11 +118,13 @@ def graph(*nodes: str, metadata: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def find(parse: Callable[[str], ModuleOp]) -> Callable[[str, str], TimeStep]:
-    """The step of a graph in text under a scheme."""
+def find(ctx: Context, parse: Callable[[str], ModuleOp]) -> Callable[[str, str], TimeStep]:
+    """The step of a graph in text, with those nested in it, under a scheme."""
 
     def run(text: str, scheme: str = "nir-euler") -> TimeStep:
-        found = graph_of(parse(text))
+        module = parse(text)
+        NirInlineGraphsPass().apply(ctx, module)
+        found = graph_of(module)
         assert found is not None
         return find_dt(found, parse_scheme(scheme))
 
@@ -111,6 +143,14 @@ def test_the_exporters_step(shared: Path, case: str, dt: float | None) -> None:
             find_dt(found, parse_scheme(None))
     else:
         assert find_dt(found, parse_scheme(None)).seconds == dt
+
+
+def test_an_export_that_speaks_at_one_node_of_two_is_refused(shared: Path) -> None:
+    """Spyx's PSU_LIF becomes an LI with r = 1, its LIF states r = 1 - dt/tau."""
+    found = graph_of(read_nir(str(shared / "cases" / "exports" / "spyx_psu.nir")).module)
+    assert found is not None
+    with pytest.raises(PassFailedException, match=r"dt cannot be found: no exporter's encoding gives one round const"):
+        find_dt(found, parse_scheme(None))
 
 
 @pytest.mark.parametrize(
@@ -132,11 +172,20 @@ def test_candidates_come_with_their_consequences(
 
 TAU = (2e-2, 7e-3)
 DT = 1e-4
+SUB = graph(lif("z", "x", TAU, (1,)), metadata="METADATA").replace("@main", "@sub")
+"""A nested graph of one neuron, which says nothing of a step."""
+
+
+def sub(metadata: str, name: str = "sub") -> str:
+    return SUB.replace("METADATA", metadata).replace("@sub", f"@{name}")
+
 
 ENCODINGS = {
     "snntorch": graph(lif("z", "x", TAU, (TAU[0] / DT, TAU[1] / DT))),
     "snntorch li": graph(li("z", "x", TAU, (TAU[0] / DT, TAU[1] / DT))),
     "snntorch cuba": graph(cuba_lif("z", "x", 2e-2, 7e-3, 2e-2 / DT, 7e-3 / DT)),
+    "snntorch cuba li": graph(cuba_li("z", "x", 2e-2, 7e-3, 2e-2 / DT, 7e-3 / DT)),
+    "beside a delay": graph(delay("a", "x", 3e-3), lif("z", "a", TAU, (TAU[0] / DT, TAU[1] / DT))),
     "cuba, w_in says nothing": graph(cuba_lif("z", "x", 2e-2, 7e-3, 2e-2 / DT, 1)),
     "spikingjelly": graph(if_("a", "x", 1 / DT), lif("z", "a", TAU, (TAU[0] / DT, TAU[1] / DT))),
     "spikingjelly if": graph(if_("z", "x", 1 / DT)),
@@ -149,10 +198,21 @@ ENCODINGS = {
     "metadata before encoding": graph(
         lif("z", "x", TAU, (TAU[0] / 1e-3, TAU[1] / 1e-3)), metadata=f", metadata = {{dt = {dense(DT)}}}"
     ),
-    "node metadata": graph(
-        lif("a", "x", TAU, (1,), f", metadata = {{dt = {dense(DT)}}}"),
-        lif("z", "a", TAU, (1,), f", metadata = {{dt = {dense(DT)}}}"),
+    "node metadata": graph(lif("a", "x", TAU, (1,), of_dt(DT)), lif("z", "a", TAU, (1,), of_dt(DT))),
+    "graph and node metadata": graph(lif("a", "x", TAU, (1,), of_dt(DT)), lif("z", "a", TAU, (1,)), metadata=of_dt(DT)),
+    "metadata in a list": graph(
+        lif("z", "x", TAU, (1,)), metadata=f", metadata = {{dt = dense<[{DT}]> : tensor<1xf64>}}"
     ),
+    "metadata of a delay": graph(delay("z", "x", 3e-3, metadata=of_dt(DT))),
+    "graph metadata and a delay": graph(delay("z", "x", 3e-3), metadata=of_dt(DT)),
+    "metadata of a nested graph": graph(instance("z", "x")) + sub(of_dt(DT)),
+    "metadata of two nested graphs": graph(instance("a", "x"), instance("z", "a", "other"))
+    + sub(of_dt(DT))
+    + sub(of_dt(DT), "other"),
+    "metadata of a graph around another": graph(instance("z", "x"), metadata=of_dt(DT)) + sub(""),
+    "metadata two levels up": graph(instance("z", "x", "middle"))
+    + graph(instance("z", "x"), metadata=of_dt(DT)).replace("@main", "@middle")
+    + sub(""),
 }
 """Files that encode a step of 1e-4 s."""
 
@@ -171,6 +231,10 @@ def test_the_encoded_step_is_found(find: Callable[[str], TimeStep], text: str) -
         (graph(lif("z", "x", TAU, (200, 70))), 1e-4, "s, from tau/r "),
         (graph(if_("z", "x", 1000)), 1e-3, "1/r of the IF nodes"),
         (graph(if_("z", "x", 1)), 1.0, "no coefficient depends on it"),
+        (graph(i("z", "x", 1)), 1.0, "no coefficient depends on it"),
+        (graph(delay("z", "x", 0)), 1.0, "no coefficient depends on it"),
+        (graph(delay("z", "x", 0, 0)), 1.0, "no coefficient depends on it"),
+        (graph(delay("z", "x", 1e-3), metadata=of_dt(1e-4)), 1e-4, "from the file's metadata"),
     ],
 )
 def test_the_evidence_is_named(find: Callable[[str], TimeStep], text: str, seconds: float, evidence: str) -> None:
@@ -181,9 +245,10 @@ def test_the_evidence_is_named(find: Callable[[str], TimeStep], text: str, secon
 
 @pytest.mark.parametrize("options", ["if_gain=r", "if_gain=unit", "input=impulse"])
 def test_options_that_take_dt_out_of_an_if_node(find: Callable[[str, str], TimeStep], options: str) -> None:
-    found = find(graph(if_("z", "x", 7)), f"nir-euler,{options}")
-    assert found.seconds == 1.0
-    assert "no coefficient depends on it" in found.evidence
+    for node in (if_, i):
+        found = find(graph(node("z", "x", 7)), f"nir-euler,{options}")
+        assert found.seconds == 1.0
+        assert "no coefficient depends on it" in found.evidence
 
 
 REFUSED = {
@@ -196,13 +261,18 @@ REFUSED = {
     "r is 1 and tau on both sides of 1": graph(lif("z", "x", (0.5, 20), (1,))),
     "r is 1 and tau on both sides of 1e-4": graph(lif("z", "x", (5e-5, 2e-4), (1,))),
     "w_in against r": graph(cuba_lif("z", "x", 2e-2, 7e-3, 200, 7)),
-    "node metadata that disagree": graph(
-        lif("a", "x", TAU, (1,), f", metadata = {{dt = {dense(1e-4)}}}"),
-        lif("z", "a", TAU, (1,), f", metadata = {{dt = {dense(1e-3)}}}"),
-    ),
-    "node metadata at one of two": graph(
-        lif("a", "x", TAU, (1,), f", metadata = {{dt = {dense(1e-4)}}}"), lif("z", "a", TAU, (1,))
-    ),
+    "node metadata at one of two": graph(lif("a", "x", TAU, (1,), of_dt(DT)), lif("z", "a", TAU, (1,))),
+    "metadata of one nested graph of two": graph(instance("a", "x"), instance("z", "a", "other"))
+    + sub(of_dt(DT))
+    + sub("", "other"),
+    "metadata of 0": graph(lif("z", "x", TAU, (1,)), metadata=of_dt(0)),
+    "metadata below 0": graph(lif("z", "x", TAU, (1,)), metadata=of_dt(-1e-3)),
+    "metadata of two numbers": graph(lif("z", "x", TAU, (1,)), metadata=of_dt(1e-3, 1e-3)),
+    "metadata in words": graph(lif("z", "x", TAU, (1,)), metadata=', metadata = {dt = "1e-3"}'),
+    "a delay": graph(delay("z", "x", 1e-3)),
+    "a delay at one neuron of two": graph(delay("z", "x", 0, 1e-3)),
+    "a delay beside a neuron that needs no step": graph(delay("a", "x", 1e-3), if_("z", "a", 1)),
+    "i": graph(i("z", "x", 7)),
     "r of an if node that is no round step": graph(if_("z", "x", 7)),
 }
 
@@ -213,10 +283,38 @@ def test_what_does_not_tell_is_refused(find: Callable[[str], TimeStep], text: st
         find(text)
 
 
+A_LIF = lif("a", "x", TAU, (1,), of_dt(1e-4))
+DISAGREE = {
+    "two nodes": graph(A_LIF, lif("z", "a", TAU, (1,), of_dt(1e-3))),
+    "a node and the graph": graph(lif("z", "x", TAU, (1,), of_dt(1e-4)), metadata=of_dt(1e-3)),
+    "a nested graph and the one around it": graph(instance("z", "x"), metadata=of_dt(1e-3)) + sub(of_dt(1e-4)),
+    "a nested graph and a node": graph(A_LIF, instance("z", "a")) + sub(of_dt(1e-3)),
+    "two nested graphs": graph(instance("a", "x"), instance("z", "a", "other"))
+    + sub(of_dt(1e-4))
+    + sub(of_dt(1e-3), "other"),
+    "a neuron and a delay": graph(A_LIF, delay("z", "a", 5e-3, metadata=of_dt(1e-3))),
+    "two delays": graph(delay("a", "x", 5e-3, metadata=of_dt(1e-3)), delay("z", "a", 5e-3, metadata=of_dt(1e-4))),
+}
+
+
+@pytest.mark.parametrize("text", DISAGREE.values(), ids=DISAGREE)
+def test_metadata_that_disagree_are_refused(find: Callable[[str], TimeStep], text: str) -> None:
+    with pytest.raises(PassFailedException) as raised:
+        find(text)
+    assert str(raised.value) == "the file's metadata states several dt: 0.0001 s, 0.001 s; give --dt"
+
+
+def test_a_node_of_a_nested_graph_speaks_for_itself(find: Callable[[str], TimeStep]) -> None:
+    """What the nested graph says goes to the nodes that say nothing."""
+    inner = graph(lif("z", "x", TAU, (1,), of_dt(DT)), metadata=of_dt(1e-3)).replace("@main", "@sub")
+    assert find(graph(instance("z", "x")) + inner).seconds == DT
+
+
 @pytest.mark.parametrize("r", [1.0, 7.0])
 def test_the_literal_gain_of_an_if_node_needs_a_step(find: Callable[[str, str], TimeStep], r: float) -> None:
-    with pytest.raises(PassFailedException, match=r"dt cannot be found"):
-        find(graph(if_("z", "x", r)), "nir-euler,if_gain=r*dt")
+    for node in (if_, i):
+        with pytest.raises(PassFailedException, match=r"dt cannot be found"):
+            find(graph(node("z", "x", r)), "nir-euler,if_gain=r*dt")
 
 
 @pytest.mark.parametrize(
@@ -281,6 +379,61 @@ def test_the_step_is_attached(convert: Callable[[str, ConvertNirToSnnPass], snn.
     assert (kind, statement[:8]) == ("choice", "0.0001 s")
     ((kind, _),) = said("auto", graph(if_("z", "x", 1)))
     assert kind == "note"
+
+
+def test_metadata_of_f32_and_f64_agree(find: Callable[[str], TimeStep]) -> None:
+    """1e-4 stands in a file as f64, or as the f32 next to it."""
+    text = graph(lif("z", "x", TAU, (1,), of_dt(1e-4, element="f32")), metadata=of_dt(1e-4))
+    assert find(text).seconds == 1e-4
+
+
+def test_the_step_stands_at_the_module(convert: Callable[[str, ConvertNirToSnnPass], snn.NetworkOp]) -> None:
+    for dt in (1e-3, "auto"):
+        module = convert(graph(lif("z", "x", TAU, (200, 70))), ConvertNirToSnnPass(dt=dt)).parent_op()
+        assert isinstance(module, ModuleOp)
+        assert time_step(module) == (1e-4 if dt == "auto" else dt)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(3e-3, 30), (2.44e-3, 24), (2.46e-3, 25), (4e-5, 0)])
+def test_a_delay_becomes_the_nearest_number_of_steps(
+    convert: Callable[[str, ConvertNirToSnnPass], snn.NetworkOp], seconds: float, steps: int
+) -> None:
+    network = convert(graph(delay("z", "x", seconds)), ConvertNirToSnnPass(dt=1e-4))
+    found = [int(array(op.steps)) for op in network.body.block.ops if isinstance(op, snn.DelayOp)]
+    assert found == [steps] * (steps > 0)
+
+
+def test_what_rounding_does_to_delays_is_said(convert: Callable[[str, ConvertNirToSnnPass], snn.NetworkOp]) -> None:
+    def said(*seconds: float) -> list[str]:
+        module = convert(graph(delay("z", "x", *seconds)), ConvertNirToSnnPass(dt=1e-3)).parent_op()
+        assert isinstance(module, ModuleOp)
+        return [str(item) for item in assumptions(module) if item.topic.data == "delay"]
+
+    assert said(2e-3) == []
+    assert said(2.2e-3) == ["delay: 0.0022 s of 'z' becomes 2 steps of 0.001 s, off by 0.0002 s"]
+    assert said(2e-3, 3.25e-3) == ["delay: 0.00325 s of 'z' becomes 3 steps of 0.001 s, off by 0.00025 s"]
+    assert said(0, 2e-3) == ["delay: 'z' delays 1 of its 2 elements by 0 steps"]
+    assert said(0, 0) == ["delay: 'z' delays all of its 2 elements by 0 steps"]
+    assert said(4e-4) == [
+        "delay: 0.0004 s of 'z' becomes 0 steps of 0.001 s, off by 0.0004 s",
+        "delay: 'z' delays all of its 1 elements by 0 steps",
+    ]
+
+
+def test_a_delay_of_too_many_steps_is_refused(convert: Callable[[str, ConvertNirToSnnPass], snn.NetworkOp]) -> None:
+    message = (
+        r"node 'z' \(Delay\), delay: 1,000,000,000 steps of dt = 1e-06 s for 2 elements, at most 16,777,216 values"
+    )
+    with pytest.raises(PassFailedException, match=message):
+        convert(graph(delay("z", "x", 1e3)), ConvertNirToSnnPass(dt=1e-6))
+
+
+@pytest.mark.parametrize("dt", [1e-12, 1e-30])
+def test_a_delay_of_more_steps_than_can_be_counted_is_refused(
+    convert: Callable[[str, ConvertNirToSnnPass], snn.NetworkOp], dt: float
+) -> None:
+    with pytest.raises(PassFailedException, match=r"node 'z' \(Delay\), delay: .* steps of dt = .* at most 16,777,216"):
+        convert(graph(delay("z", "x", 1e7)), ConvertNirToSnnPass(dt=dt))
 
 
 def test_lambert(find: Callable[[str], TimeStep]) -> None:

@@ -1,4 +1,4 @@
-builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">]} {
+builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">], nir.dt = 1.000000e-03 : f64} {
   snn.network @main attributes {inputs = ["x"], outputs = ["y"], states = [], scheme = "nir-euler"} {
   ^bb0(%x: tensor<2x4x5xf32>):
     %n = snn.conv %x {weight = dense<[[[[2.500000e-01, 5.000000e-01, 7.500000e-01], [1.000000e+00, 1.250000e+00, 1.500000e+00]]], [[[1.750000e+00, 2.000000e+00, 2.250000e+00], [2.500000e+00, 2.750000e+00, 3.000000e+00]]]]> : tensor<2x1x2x3xf32>, stride = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilation = array<i64: 1, 1>, groups = 2 : i64, node = "n"} : (tensor<2x4x5xf32>) -> tensor<2x3x3xf32>

@@ -1,4 +1,4 @@
-builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">, #nir.assumption<"choice", "initial state", "v = v_leak for 'n'">]} {
+builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">, #nir.assumption<"choice", "initial state", "v = v_leak for 'n'">], nir.dt = 1.000000e-03 : f64} {
   snn.network @main attributes {inputs = ["x"], outputs = ["y"], states = [#snn.state<"n", "v", dense<2.500000e-01> : tensor<f32>>], scheme = "nir-euler"} {
   ^bb0(%x: tensor<2xf32>, %v: tensor<2xf32>):
     %n = snn.filter %x, %v {decay = dense<9.500000e-01> : tensor<f32>, gain = dense<[1.500000e-01, 3.000000e-01]> : tensor<2xf32>, node = "n"} : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>

@@ -1,0 +1,7 @@
+builtin.module {
+  nir.graph @main attributes {inputs = ["x"], outputs = ["y"]} {
+  ^bb0(%x: !nir.signal<2>):
+    %li = nir.li "a.li"(%x) {tau = dense<4.000000e+00> : tensor<2xf64>, r = dense<1.000000e+00> : tensor<2xf64>, v_leak = dense<0.000000e+00> : tensor<2xf64>} : (!nir.signal<2>) -> !nir.signal<2>
+    nir.yield %li : !nir.signal<2>
+  }
+}

@@ -1,0 +1,9 @@
+builtin.module {
+  nir.graph @main attributes {inputs = ["x"], outputs = ["y"]} {
+  ^bb0(%x: !nir.signal<2>):
+    %s = nir.sum %x, %w : (!nir.signal<2>, !nir.signal<2>) -> !nir.signal<2>
+    %li = nir.li "a.li"(%s) {tau = dense<4.000000e+00> : tensor<2xf64>, r = dense<1.000000e+00> : tensor<2xf64>, v_leak = dense<0.000000e+00> : tensor<2xf64>} : (!nir.signal<2>) -> !nir.signal<2>
+    %w = nir.scale "w"(%li) {scale = dense<2.000000e+00> : tensor<2xf64>} : (!nir.signal<2>) -> !nir.signal<2>
+    nir.yield %li : !nir.signal<2>
+  }
+}

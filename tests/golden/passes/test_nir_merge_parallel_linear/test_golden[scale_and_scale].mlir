@@ -1,0 +1,7 @@
+builtin.module attributes {nir.assumptions = [#nir.assumption<"note", "merged", "the parallel paths 'a', 'b' become 'a'">]} {
+  nir.graph @main attributes {inputs = ["w", "x"], outputs = ["out"]} {
+  ^bb0(%w: !nir.signal<2>, %x: !nir.signal<2>):
+    %a = nir.scale "a"(%x) {scale = dense<[2.500000e+00, 3.500000e+00]> : tensor<2xf64>} : (!nir.signal<2>) -> !nir.signal<2>
+    nir.yield %a : !nir.signal<2>
+  }
+}
