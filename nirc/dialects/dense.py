@@ -74,9 +74,7 @@ def dense(values: Array | np.generic) -> Dense:
     kind = tensor(values.shape, element_of(values.dtype))
     if values.dtype.kind == "b":
         values = values.view(np.uint8) * np.uint8(255)
-    if values.nbytes <= _SMALL:
-        return _small(kind, values.tobytes())
-    return DenseIntOrFPElementsAttr(kind, BytesAttr(_bytes(values)))
+    return _small(kind, values.tobytes()) if values.nbytes <= _SMALL else _of_bytes(kind, _bytes(values))
 
 
 _SMALL = 64
@@ -84,8 +82,17 @@ _SMALL = 64
 
 @lru_cache(maxsize=1 << 12)
 def _small(kind: Tensor, content: bytes) -> Dense:
-    """Small attributes are often the same: zeros, ones; making one costs xDSL a verification."""
-    return DenseIntOrFPElementsAttr(kind, BytesAttr(content))
+    """Small attributes are often the same: zeros, ones."""
+    return _of_bytes(kind, content)
+
+
+def _of_bytes(kind: Tensor, content: bytes) -> Dense:
+    """The attribute without xDSL's look at what its fields are, which they are by their Python types: it takes a tenth
+    of a compile."""
+    attr: Dense = DenseIntOrFPElementsAttr.__new__(DenseIntOrFPElementsAttr)
+    object.__setattr__(attr, "type", kind)
+    object.__setattr__(attr, "data", BytesAttr(content))
+    return attr
 
 
 def _bytes(values: Array) -> bytes:
@@ -99,10 +106,10 @@ def _bytes(values: Array) -> bytes:
 
 def array(attr: Dense) -> Array:
     """A read-only view of a dense attribute; a splat in short bytes cannot occur (see `dense_faults`)."""
-    values = np.frombuffer(attr.data.data, _DTYPE_OF[attr.get_element_type()])
-    if values.dtype.kind == "b":
-        values = values.view(np.uint8) != 0
-    return values.reshape(attr.get_shape())
+    dtype, content = _DTYPE_OF[attr.get_element_type()], attr.data.data
+    if dtype.kind == "b":
+        return np.ndarray(attr.get_shape(), np.uint8, content) != 0
+    return np.ndarray(attr.get_shape(), dtype, content)
 
 
 def doubles(attr: Dense) -> Array:

@@ -175,12 +175,12 @@ class _GraphReader:
             self.read_edges()
             self.complete_ports()
         shapes = self.inputs.values() if not self.path else [None] * len(self.inputs)
-        block = Block(arg_types=[nir.SignalType(shape) for shape in shapes])
+        block = Block(arg_types=[nir.signal(shape) for shape in shapes])
         self.fill(block)
         properties = dict[str, Attribute]()
         stated = (*self.inputs.values(), *self.outputs.values())
         if any(shape is not None for shape in stated):
-            properties["stated"] = ArrayAttr([nir.SignalType(shape) for shape in stated])
+            properties["stated"] = ArrayAttr([nir.signal(shape) for shape in stated])
         if metadata := self.read_metadata(self.itself, self.tree.get("metadata")):
             properties["metadata"] = metadata
         ports = dict[str, Attribute]()
@@ -202,7 +202,7 @@ class _GraphReader:
         for name, value in zip(self.inputs, block.args, strict=True):
             values[name, 0] = value
             value.name_hint = _hint(name)
-        hole = UnrealizedConversionCastOp(operands=[[]], result_types=[[nir.SignalType(None)]])
+        hole = UnrealizedConversionCastOp(operands=[[]], result_types=[[nir.signal(None)]])
         unknown = hole.results[0]
         ops = dict[str, nir.NodeOp | nir.InstanceOp]()
         for name in self.order():

@@ -44,7 +44,7 @@ def infer_shapes(module: ModuleOp) -> list[str]:
         for value, shape in found.shapes.items():
             if shape_of(value) != shape:
                 hint = value.name_hint
-                Rewriter.replace_value_with_new_type(value, nir.SignalType(shape)).name_hint = hint
+                Rewriter.replace_value_with_new_type(value, nir.signal(shape)).name_hint = hint
     return found.faults
 
 

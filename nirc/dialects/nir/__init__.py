@@ -34,6 +34,7 @@ from nirc.dialects.nir.node import (
     integers,
     per_axis,
     shape_of,
+    signal,
     with_metadata,
 )
 from nirc.dialects.nir.stateless import (
@@ -124,6 +125,7 @@ __all__ = [
     "quote",
     "set_time_step",
     "shape_of",
+    "signal",
     "time_step",
     "with_metadata",
 ]

@@ -33,7 +33,7 @@ from xdsl.utils.exceptions import VerifyException
 from nirc.dialects.dense import shape_text
 from nirc.dialects.depth_first import depth_first
 from nirc.dialects.nir.assumptions import quote
-from nirc.dialects.nir.node import NodeOp, Shape, SignalType, shape_of, within_graph
+from nirc.dialects.nir.node import NodeOp, Shape, SignalType, shape_of, signal, within_graph
 
 
 @irdl_op_definition
@@ -49,7 +49,7 @@ class SumOp(IRDLOperation):
     assembly_format = "$inputs attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, inputs: Sequence[SSAValue], output: Shape | None = None):
-        super().__init__(operands=[inputs], result_types=[SignalType(output)])
+        super().__init__(operands=[inputs], result_types=[signal(output)])
 
     def verify_(self) -> None:
         if len(self.inputs) < 2:
@@ -80,7 +80,7 @@ class InstanceOp(IRDLOperation):
     def __init__(self, node: str, graph: str, inputs: Sequence[SSAValue], outputs: Sequence[Shape | None]):
         super().__init__(
             operands=[inputs],
-            result_types=[[SignalType(shape) for shape in outputs]],
+            result_types=[[signal(shape) for shape in outputs]],
             properties={"node": StringAttr(node), "graph": SymbolRefAttr(graph)},
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import ClassVar, TypeAlias, cast
 
 import numpy as np
@@ -80,6 +81,12 @@ class SignalType(ParametrizedAttribute, TypeAttribute):
             printer.print_string("*" if self.shape is None else "x".join(map(str, self.shape)))
 
 
+@cache
+def signal(shape: Shape | None) -> SignalType:
+    """The type of a signal; there are few of them in a graph of any size."""
+    return SignalType(shape)
+
+
 def shape_of(value: SSAValue) -> Shape | None:
     """The shape of a signal, None where it is not known yet."""
     return value.type.shape if isinstance(value.type, SignalType) else None
@@ -116,7 +123,7 @@ class NodeOp(IRDLOperation, ABC):
     def __init__(self, node: str, input: SSAValue, parameters: dict[str, Attribute], output: Shape | None = None):
         super().__init__(
             operands=[input],
-            result_types=[SignalType(output)],
+            result_types=[signal(output)],
             properties={"node": StringAttr(node), **parameters},
         )
 
