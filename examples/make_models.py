@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -35,12 +35,18 @@ def write_nir(path: Path, nodes: dict[str, Node], edges: list[tuple[str, str]]) 
         graph.create_dataset("edges", data=np.array(edges, dtype=object), dtype=text)
         group = graph.create_group("nodes")
         for name, fields in nodes.items():
-            node = group.create_group(name)
-            for field, value in fields.items():
-                if isinstance(value, str):
-                    node.create_dataset(field, data=value, dtype=text)
-                else:
-                    node.create_dataset(field, data=value)
+            write_fields(group.create_group(name), fields)
+
+
+def write_fields(group: h5py.Group, fields: Node) -> None:
+    """Write strings as text, dictionaries (`metadata`) as groups, all else as arrays."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            write_fields(group.create_group(name), cast(Node, value))
+        elif isinstance(value, str):
+            group.create_dataset(name, data=value, dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(name, data=value)
 
 
 def cuba_lif(size: int, tau_mem: Array, tau_syn: float, threshold: float) -> Node:

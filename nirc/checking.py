@@ -27,6 +27,8 @@ def check(
     Raises DiagnosticException where the file cannot be read at all, or an option is unknown.
     """
     parse_scheme(options.get("scheme"))
+    if not targets:
+        driver.refuse_unused(driver.Options(**options), None, ("snn",), "without --target")
     module, faults = driver.examine(model, driver.chosen_fixes(fixes))
     findings: dict[str, Any] = {"file": model, "ok": not faults, "faults": faults, "targets": {}}
     if faults:
@@ -136,4 +138,7 @@ def as_text(findings: dict[str, Any]) -> list[str]:
     for target, fit in findings["targets"].items():
         lines.append(f"{target}: {'fits' if fit['fits'] else 'does not fit'}")
         lines += [f"  {item}" for item in [*fit["faults"], *fit.get("usage", [])]]
+        said = findings.get("assumptions", [])
+        if own := [item for item in fit.get("assumptions", []) if item not in said]:
+            lines += ["  assumptions of its own:", *(f"    {item}" for item in own)]
     return lines

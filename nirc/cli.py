@@ -163,7 +163,7 @@ def _write(path: str, content: bytes, *, binary: bool) -> None:
     elif path == "-":
         sys.stdout.write(content.decode())
     else:
-        from nirc.rasters import write_whole
+        from nirc.frontend.rasters import write_whole
 
         write_whole(path, content)
 
@@ -208,7 +208,10 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
         raise click.UsageError("give --target, --emit or --pass-pipeline")
     if (target, emit, output) == ("nir", None, "-") and sys.stdout.isatty():
         raise click.UsageError("a .nir file is binary; give -o OUT")
-    from nirc import driver, rasters
+    if emit is not None and flags["pass_pipeline"] is not None:
+        raise click.UsageError("--emit and --pass-pipeline both say what is printed; give one")
+    from nirc import driver
+    from nirc.frontend import rasters
 
     watch = _instrumentation(flags)
     early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
@@ -218,7 +221,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
             model,
             target,
             fixes=flags["fixes"],
-            until=emit if flags["pass_pipeline"] is None else None,
+            until=emit,
             passes=_pipeline(flags["pass_pipeline"]),
             strict=flags["strict"],
             watch=watch,
@@ -288,7 +291,8 @@ def _list(*, passes: bool, targets: bool) -> None:
 @_chip_options
 def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
     """Run MODEL, or a chip's configuration (.json), on a raster."""
-    from nirc import driver, rasters
+    from nirc import driver
+    from nirc.frontend import rasters
 
     early = rasters.check_writable(output, model, raster)
     if not output.endswith(rasters.ENDINGS):
@@ -297,9 +301,9 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     with _faults(None, early):
         given = rasters.load(raster)
     record = tuple(
-        f"{node}.{state}"
+        f"{node}.{state}" if colon else state
         for text in flags["record"]
-        for node, _, states in [text.rpartition(":")]
+        for node, colon, states in [text.rpartition(":")]
         for state in states.split(",")
     )
     with _faults(model):

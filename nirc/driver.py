@@ -7,7 +7,8 @@ import gc
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, TypeAlias
 
 from xdsl.context import Context
@@ -15,10 +16,10 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
-from nirc import rasters
 from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Stages
 from nirc.dialects import DIALECTS, nir, snn
 from nirc.dialects.dense import Array
+from nirc.frontend import rasters
 from nirc.frontend.objects import NIRNode, tree_of
 from nirc.printing import Instrumentation, IRParser, ir_text
 
@@ -46,6 +47,8 @@ def examine(model: Model, fixes: frozenset[str] = frozenset()) -> tuple[ModuleOp
     """Read a `.nir` file, printed IR (`.mlir`) or a `nir.NIRGraph`; returns the module, sound only where there are no
     faults, and the faults: those of the file, of the shapes, and of loops that remember nothing."""
     if isinstance(model, str | os.PathLike) and os.fspath(model).endswith(".mlir"):
+        if fixes:
+            raise DiagnosticException("--fix mends .nir files as they are read; printed IR has nothing left to mend")
         return _read_ir(os.fspath(model)), []
     from nirc.frontend.read_nir import read_graphs, read_nir
     from nirc.passes.nir_infer_shapes import find_shapes
@@ -122,6 +125,32 @@ def reference_stages(options: Options) -> Stages:
     return {"nir": (NirInferShapesPass(), NirInlineGraphsPass()), "snn": (convert,)}
 
 
+def stages_to(target: str | None) -> Callable[[Options], Stages]:
+    """The pipeline of a target, or down to `snn`."""
+    return backend(target).stages if target else reference_stages
+
+
+def _levels(target: str) -> str:
+    return ", ".join(stages_to(target)(Options()))
+
+
+def refuse_unused(options: Options, target: str | None, levels: Iterable[str], where: str) -> None:
+    """Raise DiagnosticException where an option was chosen that neither the passes to these levels nor the target's
+    format would look at: one whose value does not change them."""
+    stages = stages_to(target)
+    used = set(backend(target).emits_by if target else ())
+    for option in fields(Options):
+        other = stages(replace(options, **{option.name: "another"}))
+        if any(other[level] != stages(options)[level] for level in levels):
+            used.add(option.name)
+    given = [item.name for item in fields(Options) if getattr(options, item.name) != item.default]
+    if unused := [name for name in given if name not in used]:
+        known = [item.name for item in fields(Options) if item.name in used]
+        raise DiagnosticException(
+            f"{', '.join(unused)} cannot be chosen {where}; what can: {', '.join(known) or 'nothing'}"
+        )
+
+
 def level_of(module: ModuleOp) -> str:
     """The lowest level that the module holds."""
     levels = [op.name.partition(".")[0] for op in module.ops]
@@ -157,34 +186,22 @@ class Program:
 
     def lower(self, until: str | None = None, passes: tuple[ModulePass, ...] | None = None) -> None:
         """Run the pipeline from the module's level down to `until`, or to the target's last level; or just `passes`."""
-        stages = backend(self.target).stages(self.options) if self.target else reference_stages(self.options)
-        if passes is not None or level_of(self.module) != "nir" or "snn" not in stages:
-            told = {name: getattr(self.options, name) for name in ("dt", "scheme", "reset", "precision")}
-            useless = [name for name, value in told.items() if value != getattr(Options(), name)]
-            if useless:
-                where = (
-                    "--pass-pipeline names its own options"
-                    if passes
-                    else f"the model is at level {level_of(self.module)}, and so is the target"
-                    if "snn" not in stages
-                    else f"the model is at level {level_of(self.module)}"
-                )
-                raise DiagnosticException(
-                    f"{', '.join(useless)} can only be chosen on the way from nir to snn; {where}"
-                )
+        stages = stages_to(self.target)(self.options)
+        levels = list(stages)
         if passes is None:
-            levels = list(stages)
-            last = until or levels[-1]
+            here, last = level_of(self.module), until or levels[-1]
             if last not in levels:
                 raise DiagnosticException(
                     f"the way to {self.target or 'snn'} has no level '{last}'; it has {', '.join(levels)}"
+                    + ("" if self.target else "".join(f"; --target {name}: {_levels(name)}" for name in BACKENDS))
                 )
-            here = level_of(self.module)
             if here not in levels or levels.index(here) > levels.index(last):
                 raise DiagnosticException(f"the model is at level {here}, which does not lead to {last}")
-            todo = levels[levels.index(here) + (here != "nir") : levels.index(last) + 1]
-            groups = [stages[level] for level in todo]
+            ahead = levels[levels.index(here) + (here != "nir") :]
+            refuse_unused(self.options, self.target, ahead, f"on the way from {here} to {levels[-1]}")
+            groups = [stages[level] for level in ahead if levels.index(level) <= levels.index(last)]
         else:
+            refuse_unused(self.options, self.target, [], "beside --pass-pipeline, whose passes have their own")
             groups = [passes]
         for group in groups:
             run_passes(context(), self.module, group, self.watch)
@@ -270,10 +287,28 @@ class Program:
         return chip(self.target or level).evaluator(self.module, batch, record)
 
 
+_SAID_BY = {
+    "dt": "give --dt SECONDS",
+    "scheme": "give --scheme NAME",
+    "reset": "give --reset KIND",
+    "gain of IF": "give --scheme NAME,if_gain=r|r*dt|unit",
+    "initial state": "give --scheme NAME,v_init=v_leak|0|v_reset",
+    "cycle": "give --scheme NAME,rec_cut=neuron|weight",
+    "Input": "--target nir writes a file with it",
+    "Output": "--target nir writes a file with it",
+    "node dropped": "--target nir writes a file without it",
+    "recognized": "--pass-pipeline with --target nir writes a file with it",
+}
+"""What settles a choice, by the assumption's topic."""
+
+
 def unsaid(module: ModuleOp) -> list[str]:
-    """What --strict has against the module: every choice that the user did not make."""
-    choices = (item for item in nir.assumptions(module) if item.kind.data == "choice")
-    return [f"under --strict this must be said: {item}" for item in choices]
+    """What --strict has against the module: every choice that the user did not make, and what would settle it."""
+    return [
+        f"under --strict this must be said: {item}" + (f"; {said}" if (said := _SAID_BY.get(item.topic.data)) else "")
+        for item in nir.assumptions(module)
+        if item.kind.data == "choice"
+    ]
 
 
 def _snn_network(module: ModuleOp) -> snn.NetworkOp:
@@ -333,9 +368,18 @@ def load_config(path: str, target: str | None, generation: str | None = None) ->
 
 
 def _options(given: dict[str, Any]) -> Options:
-    unknown = given.keys() - {item.name for item in fields(Options)}
-    if unknown:
-        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+    known = {item.name: item.default for item in fields(Options)}
+    if unknown := given.keys() - known:
+        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    for name, value in given.items():
+        if name == "dt":
+            fits, expected = not isinstance(value, bool) and isinstance(value, str | Real), "seconds or 'auto'"
+        elif name in ("calibrate", "template"):
+            fits, expected = value is None or isinstance(value, str | os.PathLike), "a path"
+        else:
+            fits, expected = isinstance(value, str) or value is known[name], "text"
+        if not fits:
+            raise TypeError(f"option {name}: {value!r:.80}, must be {expected}")
     return Options(**given)
 
 

@@ -11,7 +11,7 @@ from io import StringIO
 from typing import IO
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DenseResourceAttr, ModuleOp
 from xdsl.ir import Attribute
 from xdsl.parser import Parser
 from xdsl.passes import ModulePass
@@ -37,6 +37,9 @@ DEFAULT_LIMIT = 16
 """Values that the print flags show in full unless --elide-weights-larger-than says otherwise."""
 
 
+_ELIDED = "elided_"
+
+
 class WeightPrinter(Printer):
     """xDSL's printer; a dense attribute of more than `limit` values prints as the hash of its bytes."""
 
@@ -49,7 +52,7 @@ class WeightPrinter(Printer):
             count = len(attr)
             if self.limit is not None and count > self.limit:
                 digest = hashlib.sha256(attr.data.data).hexdigest()[:12]
-                self.print_string(f"dense_resource<elided_{digest}> : ")
+                self.print_string(f"dense_resource<{_ELIDED}{digest}> : ")
                 super().print_attribute(attr.type)
                 return
             if count > _HEX_ABOVE or _misprinted(attr):
@@ -60,7 +63,19 @@ class WeightPrinter(Printer):
 
 
 class IRParser(Parser):
-    """xDSL's parser; text beyond ASCII, which xDSL 0.74 prints but reads back as bytes, stays text."""
+    """xDSL's parser; text beyond ASCII, which xDSL 0.74 prints but reads back as bytes, stays text.
+
+    Raises DiagnosticException where weights were elided.
+    """
+
+    def parse_optional_attribute(self) -> Attribute | None:
+        attribute = super().parse_optional_attribute()
+        if isinstance(attribute, DenseResourceAttr) and attribute.resource_handle.data.startswith(_ELIDED):
+            raise DiagnosticException(
+                "its weights were elided, only their hash was printed; print the IR in full, without "
+                "--elide-weights-larger-than (or, from the --print-ir flags, with a larger N)"
+            )
+        return attribute
 
     def parse_optional_str_literal(self) -> str | None:
         text = super().parse_optional_str_literal()

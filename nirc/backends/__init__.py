@@ -25,7 +25,9 @@ class Options:
     reset: str | None = None
     precision: str = "f32"
     chip: str | None = None
+    mapping: str | None = None
     quantize: str | None = None
+    calibrate: str | None = None
     template: str | None = None
 
 
@@ -67,9 +69,10 @@ class Chip:
 class Backend:
     """Everything that nirc knows about a target.
 
-    stages  the pipeline under the user's options
-    emit    the target's own format, from the last level
-    chip    what else there is where the target is a chip
+    stages   the pipeline under the user's options, which it hands to passes as they are
+    emit     the target's own format, from the last level
+    chip     what else there is where the target is a chip
+    emits_by the options that `emit` looks at
     """
 
     name: str
@@ -77,6 +80,7 @@ class Backend:
     stages: Callable[[Options], Stages]
     emit: Callable[[ModuleOp, Options], bytes]
     chip: Chip | None = None
+    emits_by: tuple[str, ...] = ("template",)
 
 
 def _nir() -> Backend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, TypeAlias, cast
 
@@ -123,6 +124,21 @@ def spread(attr: Dense, shape: tuple[int, ...] | None) -> Array:
     if values.size != 1:
         return values
     return values.reshape(()) if shape is None else np.full(shape, values.reshape(())[()])
+
+
+def computed(formula: Callable[..., Array], *operands: Array, like: tuple[Dense, ...]) -> Dense | None:
+    """Products and sums of constants, computed in f64 and rounded once to the widest type of what they came from.
+
+    None where a number overflows there, or where one underflows to 0 in each of its terms: it is then no fold of them.
+    """
+    dtype = np.result_type(np.float32, *(array(attr).dtype for attr in like))
+    with np.errstate(all="ignore"):
+        values = np.asarray(formula(*operands), dtype)
+        # The same sums without signs tell what is cancelled, which is right, from what is lost.
+        sizes = np.asarray(formula(*map(np.abs, operands)), dtype)
+        terms = np.asarray(formula(*((operand != 0).astype(np.float64) for operand in operands)))
+    lost = (sizes == 0) & (terms != 0)
+    return dense(values) if np.isfinite(values).all() and not lost.any() else None
 
 
 def as_dense(attr: object) -> Dense | None:

@@ -14,7 +14,8 @@ The dynamics of a step, in integers (bit-exact with xylosim 0.1.3; sat = clip to
 Core v1 has no bias and adds once: v = sat(v - decay(v, dash_mem) + i_1 + i_2).
 
 With real numbers `weights` is what a spike adds to the membrane in the first step, decays included: the chip integrates
-the decayed current, which `xylo-quantize` compensates. `dash` is log2(tau/dt), whole on the chip.
+the decayed current, which `xylo-quantize` compensates. `dash` is log2(tau/dt), which `xylo-fit-time-constants` makes
+whole; `scale` and `weight_shift` are what `xylo-choose-scales` chose.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+import numpy as np
 from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
     IntegerAttr,
+    ModuleOp,
     StringAttr,
     SymbolNameConstraint,
     f64,
@@ -50,8 +53,8 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Array, Dense, array, dense_faults, shape_text
-from nirc.dialects.nir import integers
+from nirc.dialects.dense import Array, Dense, array, dense, dense_faults, shape_text, uniform
+from nirc.dialects.nir import assume, integers, quote
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,28 @@ class ChangeAttr(ParametrizedAttribute):
     after: DenseIntOrFPElementsAttr
     error: DenseIntOrFPElementsAttr
 
+    @staticmethod
+    def of(node: str, parameter: str, unit: str, before: Array, after: Array, error: float | None = None) -> ChangeAttr:
+        """A change of values neuron by neuron; equal ones become one."""
+        if error is None:
+            reference = np.where(before != 0, np.abs(before), 1)
+            error = float((np.abs(after - before) / reference).max(initial=0))
+        values = [dense(np.asarray(uniform(values), np.float64)) for values in (before, after, np.asarray(error))]
+        return ChangeAttr(StringAttr(node), StringAttr(parameter), StringAttr(unit), *values)
+
+    def tell(self, module: ModuleOp) -> None:
+        """Attach a note where the change is large."""
+        error, before, after = (float(array(v).flat[0]) for v in (self.error, self.before, self.after))
+        if error > _TELL:
+            single = not self.before.get_shape() and not self.after.get_shape()
+            ends = f" ({before:.3g} to {after:.3g} {self.unit.data})" if single else ""
+            statement = f"{self.parameter.data} of {quote(self.node.data)} changes by up to {error:.0%}{ends}"
+            assume(module, "note", "quantization", statement)
+
+
+_TELL = 0.05
+"""The relative change of a parameter from which on it is told on the terminal, not in the report alone."""
+
 
 class Group(IRDLOperation):
     """A population or the input channels. `layers` names the NIR nodes in it and their sizes, in order."""
@@ -145,6 +170,14 @@ class Group(IRDLOperation):
     def size(self) -> int:
         """Neurons (or channels) in all."""
         return sum(self.sizes().values())
+
+    def places(self) -> dict[str, slice]:
+        """Where each layer's neurons stand."""
+        places, at = dict[str, slice](), 0
+        for name, size in self.sizes().items():
+            places[name] = slice(at, at + size)
+            at += size
+        return places
 
     def where(self, index: int) -> str:
         """A neuron in the user's words: `neuron 3 of 'lif1'`."""
@@ -220,7 +253,7 @@ class HiddenOp(Group):
     | threshold | (N)                   | of v, or LSB                 | -32768 .. 32767 |
     | bias      | (N)                   | of v per step, or LSB        | -128 .. 127     |
     | aliases   | (N), -1 for none      | hidden neuron                | 0 .. N - 1      |
-    | scale     | (N)                   | LSB of v per unit of v; what quantization chose |  |
+    | scale     | (N)                   | LSB of v per unit of v       | > 0             |
     """
 
     name = "xylo.hidden"
@@ -260,6 +293,10 @@ class HiddenOp(Group):
             return (-1,) * self.size
         return integers(self.aliases)
 
+    def silent(self) -> Array:
+        """Which neurons never fire: none."""
+        return np.zeros(self.size, bool)
+
     def verify_(self) -> None:
         super().verify_()
         if self.aliases is not None and len(self.aliases) != self.size:
@@ -270,6 +307,9 @@ class HiddenOp(Group):
 class ReadoutOp(Group):
     """The readout neurons and the weights onto them; `outputs` names the Output node of each layer.
 
+    `membranes` names the layers whose membranes are the output: neurons without a threshold, which stands at the end of
+    the range so that none fires.
+
     | name      | shape        | unit                         | range           |
     |-----------|--------------|------------------------------|-----------------|
     | weights   | (read, N)    | of v, or LSB << weight_shift | -128 .. 127     |
@@ -279,6 +319,7 @@ class ReadoutOp(Group):
     name = "xylo.readout"
 
     outputs = prop_def(ArrayAttr[StringAttr])
+    membranes = opt_prop_def(ArrayAttr[StringAttr])
     dash_mem = prop_def(DenseIntOrFPElementsAttr)
     dash_syn = prop_def(DenseIntOrFPElementsAttr)
     threshold = prop_def(DenseIntOrFPElementsAttr)
@@ -296,19 +337,35 @@ class ReadoutOp(Group):
         bias: Dense,
         scale: Dense | None = None,
         weight_shift: int = 0,
+        membranes: Sequence[str] = (),
     ):
         numbers = {"dash_mem": dash_mem, "dash_syn": dash_syn, "threshold": threshold, "bias": bias, "scale": scale}
         properties = _properties(layers, weights=weights, weight_shift=weight_shift, **numbers)
-        super().__init__(properties={**properties, "outputs": ArrayAttr([StringAttr(name) for name in outputs])})
+        named = {"outputs": outputs, "membranes": membranes or None}
+        lists = {name: None if items is None else ArrayAttr(map(StringAttr, items)) for name, items in named.items()}
+        super().__init__(properties={**properties, **lists})
 
     def expected_shapes(self) -> dict[str, tuple[int | None, ...]]:
         n = self.size
         return {"weights": (None, n), **dict.fromkeys(("dash_mem", "dash_syn", "threshold", "bias"), (n,))}
 
+    def read_by_membrane(self) -> tuple[str, ...]:
+        """The layers whose output is the membrane, not spikes."""
+        return tuple(name.data for name in self.membranes or ())
+
+    def silent(self) -> Array:
+        """Which neurons never fire: those whose membrane is read."""
+        silent = np.zeros(self.size, bool)
+        for name in self.read_by_membrane():
+            silent[self.places()[name]] = True
+        return silent
+
     def verify_(self) -> None:
         super().verify_()
         if len(self.outputs) != len(self.layers.data):
             raise VerifyException(f"{self.name}: {len(self.outputs)} output names for {len(self.layers.data)} layers")
+        if unknown := set(self.read_by_membrane()) - self.sizes().keys():
+            raise VerifyException(f"{self.name}: membranes: no layer {', '.join(map(repr, sorted(unknown)))}")
 
 
 def _properties(layers: dict[str, int], **values: Attribute | int | None) -> dict[str, Attribute | None]:
@@ -319,12 +376,17 @@ def _properties(layers: dict[str, int], **values: Attribute | int | None) -> dic
 
 @irdl_op_definition
 class NetworkOp(IRDLOperation):
-    """One chip's configuration: an input, the hidden neurons, the readout. `report` says what quantization changed."""
+    """One chip's configuration: an input, the hidden neurons, the readout.
+
+    `relays` names hidden layers that leave the chip too, each with its output: the readout neurons that copy them come
+    with `xylo-add-relays`. `report` says what quantization changed.
+    """
 
     name = "xylo.network"
 
     sym_name = prop_def(SymbolNameConstraint())
     chip = prop_def(StringAttr)
+    relays = opt_prop_def(DictionaryAttr)
     report = opt_prop_def(ArrayAttr[ChangeAttr])
     body = region_def("single_block")
 
@@ -332,15 +394,28 @@ class NetworkOp(IRDLOperation):
     traits = traits_def(IsolatedFromAbove(), NoTerminator(), SymbolOpInterface())
     assembly_format = "$sym_name attr-dict-with-keyword $body"
 
-    def __init__(self, name: str, chip: str, body: Region, report: Sequence[ChangeAttr] | None = None):
+    def __init__(
+        self,
+        name: str,
+        chip: str,
+        body: Region,
+        report: Sequence[ChangeAttr] | None = None,
+        relays: dict[str, str] | None = None,
+    ):
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "chip": StringAttr(chip),
+                "relays": DictionaryAttr({k: StringAttr(v) for k, v in relays.items()}) if relays else None,
                 "report": None if report is None else ArrayAttr(report),
             },
             regions=[body],
         )
+
+    def relayed(self) -> dict[str, str]:
+        """The hidden layers that wait for relays, and their outputs."""
+        waiting = self.relays.data if self.relays else dict[str, Attribute]()
+        return {name: cast(StringAttr, output).data for name, output in waiting.items()}
 
     def parts(self) -> Iterator[Group]:
         """Input, hidden, readout."""

@@ -27,7 +27,7 @@ from xdsl.ir import Attribute, BlockArgument, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array, array, as_dense
+from nirc.dialects.dense import Array, array, as_dense, layout_fault
 from nirc.dialects.nir import quote
 from nirc.frontend.nodes import NODES
 
@@ -87,21 +87,20 @@ def put(group: h5g.GroupID, name: str, value: Array | str) -> None:
     dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(values))
 
 
-def _metadata_into(group: h5g.GroupID, name: str, metadata: DictionaryAttr) -> None:
-    pending = [(make_group(group, name), metadata)]
-    while pending:
-        into, held = pending.pop()
-        for key, value in held.data.items():
-            if isinstance(value, DictionaryAttr):
-                pending.append((make_group(into, key), value))
-            else:
-                put(into, key, _value(value))
+def _is_text(text: str) -> bool:
+    """Whether HDF5 can hold a text: no NUL, nothing that is no UTF-8."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _value(attr: Attribute) -> Array | str:
-    """A parameter or an entry of metadata as the file holds it."""
+def _is_name(name: str) -> bool:
+    """Whether HDF5 takes a name."""
+    return _is_text(name) and name not in ("", ".") and "/" not in name
+
+
+def _value(attr: Attribute) -> Array | str | None:
+    """A parameter or an entry of metadata as the file holds it, None where it cannot."""
     if isinstance(attr, StringAttr):
-        return attr.data
+        return attr.data if _is_text(attr.data) else None
     if isinstance(attr, IntegerAttr):
         number = cast(IntegerAttr[IntegerType], attr)
         return np.array(number.value.data, np.int64 if number.type == i64 else np.int32)
@@ -109,10 +108,10 @@ def _value(attr: Attribute) -> Array | str:
         numbers = cast(DenseArrayBase[IntegerType], attr)
         return np.array(nir.integers(numbers), np.int64 if numbers.elt_type == i64 else np.int32)
     if isinstance(attr, ArrayAttr):
-        return np.array(_texts(cast(ArrayAttr[Attribute], attr)), dtype=object)
+        words = np.array(_texts(cast(ArrayAttr[Attribute], attr)), dtype=object)
+        return words if all(isinstance(word, str) for word in words.ravel()) else None
     constant = as_dense(attr)
-    assert constant is not None, f"frontend makes no {attr.name}"
-    return array(constant)
+    return None if constant is None or layout_fault(constant) else array(constant)
 
 
 def _texts(attr: ArrayAttr[Attribute]) -> list[object]:
@@ -136,12 +135,13 @@ class _Writer:
             self.graph(here, group, path)
             nodes = h5g.open(group, b"nodes")
             for instance in here.instances():
-                callee, name = self.callees[instance], instance.node.data.encode()
-                if callee in self.written:
-                    nodes.links.create_hard(name, self.written[callee], b".")
-                else:
-                    self.written[callee] = make_group(nodes, instance.node.data)
-                    pending.append((callee, self.written[callee], f"{path}{instance.node.data}."))
+                callee, name = self.callees[instance], instance.node.data
+                if callee not in self.written:
+                    if (made := self.node(nodes, name, path)) is not None:
+                        self.written[callee] = made
+                        pending.append((callee, made, f"{path}{name}."))
+                elif self.takes(name, path):
+                    nodes.links.create_hard(name.encode(), self.written[callee], b".")
         return image(file)
 
     def graph(self, graph: nir.GraphOp, group: h5g.GroupID, path: str) -> None:
@@ -161,7 +161,7 @@ class _Writer:
                 put(node, "shape", np.array(shape, np.int64))
                 metadata = graph.port_metadata.data.get(name) if graph.port_metadata else None
                 if isinstance(metadata, DictionaryAttr):
-                    _metadata_into(node, "metadata", metadata)
+                    self.metadata(node, metadata, f"node {quote(path + name)} ({kind})")
         for op in graph.nodes():
             if (node := self.node(nodes, op.node.data, path)) is not None:
                 self.fields(op, node, path)
@@ -170,21 +170,42 @@ class _Writer:
             self.faults.append(f"two edges lead from {quote(path + pair[0])} to {quote(pair[1])}, NIR knows one")
         put(group, "edges", np.array(pairs, dtype=object).reshape(-1, 2))
         if graph.metadata is not None:
-            _metadata_into(group, "metadata", graph.metadata)
+            self.metadata(group, graph.metadata, f"the graph {quote(path[:-1])}" if path else "the graph")
+
+    def metadata(self, group: h5g.GroupID, metadata: DictionaryAttr, who: str) -> None:
+        """Metadata and the dictionaries in it; `who` has it."""
+        pending = [(make_group(group, "metadata"), metadata, "")]
+        while pending:
+            into, held, path = pending.pop()
+            for key, attr in held.data.items():
+                where = f"{who}, metadata {quote(path + key)}"
+                if not _is_name(key):
+                    self.faults.append(f"{where}: HDF5 takes no such key; rename it, without '/' or NUL")
+                elif isinstance(attr, DictionaryAttr):
+                    pending.append((make_group(into, key), attr, f"{path}{key}."))
+                elif (value := _value(attr)) is None:
+                    self.faults.append(f"{where}: a .nir file holds numbers and text, not {attr!s:.40}")
+                else:
+                    put(into, key, value)
 
     def node(self, nodes: h5g.GroupID, name: str, path: str) -> h5g.GroupID | None:
         """The group of a node."""
-        if not name or "/" in name or "\0" in name or name == ".":
+        return make_group(nodes, name) if self.takes(name, path) else None
+
+    def takes(self, name: str, path: str) -> bool:
+        """Whether the file takes a node's name; it is a fault where not."""
+        if not _is_name(name):
             self.faults.append(f"node {quote(path + name)}: HDF5 takes no such name")
-            return None
-        return make_group(nodes, name)
+        return _is_name(name)
 
     def fields(self, op: nir.NodeOp, node: h5g.GroupID, path: str) -> None:
         """A node's type, parameters and metadata."""
         put(node, "type", op.NIR_TYPE)
         for spec in NODES[op.NIR_TYPE].fields:
             if (attr := op.properties.get(spec.name)) is not None:
-                put(node, spec.name, _value(attr))
+                value = _value(attr)
+                assert value is not None, f"the verifier lets no {attr.name} through"
+                put(node, spec.name, value)
         shape = nir.shape_of(op.input)
         if isinstance(op, nir.ConvOp | nir.FlattenOp):
             if shape is None:
@@ -194,7 +215,7 @@ class _Writer:
             else:
                 put(node, "input_shape", np.array(shape[1:] if op.AXES > 1 else shape[1], np.int64))
         if op.metadata is not None:
-            _metadata_into(node, "metadata", op.metadata)
+            self.metadata(node, op.metadata, f"node {quote(path + op.node.data)} ({op.NIR_TYPE})")
 
     def edges(self, graph: nir.GraphOp) -> Iterator[tuple[str, str]]:
         """Pairs of names; a nested graph's port is `node.port` where there are several."""

@@ -48,6 +48,38 @@ def _padded(x: Array, padding: tuple[int, ...]) -> Array:
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))) if any(padding) else x
 
 
+def convolved(op: snn.ConvOp, x: Array) -> Array:
+    """The convolution of images [B, C, H, W]."""
+    x = _padded(_graded(op, x), integers(op.padding))
+    weight, groups = array(op.weight), op.groups.value.data
+    _, rows, columns = snn.tensor_of(op.output).get_shape()
+    (down, right), (dilate_y, dilate_x) = integers(op.stride), integers(op.dilation)
+    per_group, height, width = weight.shape[1:]
+    y = np.zeros((len(x), groups, len(weight) // groups, rows, columns), weight.dtype)
+    taps = weight.reshape(groups, -1, per_group, height, width)
+    for tap_y in range(height):
+        for tap_x in range(width):
+            at_y, at_x = tap_y * dilate_y, tap_x * dilate_x
+            seen = x[:, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right]
+            seen = seen.reshape(len(x), groups, per_group, rows, columns)
+            for channel in range(per_group):
+                if seen[:, :, channel].any():
+                    y += taps[:, :, channel, tap_y, tap_x, None, None] * seen[:, :, channel, None]
+    return y.reshape(len(x), -1, rows, columns)
+
+
+def pooled(op: snn.PoolOp, x: Array) -> Array:
+    """The sums over the windows of images [B, C, H, W]."""
+    x = _padded(_graded(op, x), integers(op.padding))
+    channels, rows, columns = snn.tensor_of(op.output).get_shape()
+    (height, width), (down, right) = integers(op.kernel), integers(op.stride)
+    y = np.zeros((len(x), channels, rows, columns), x.dtype)
+    for at_y in range(height):
+        for at_x in range(width):
+            y += x[:, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right]
+    return y
+
+
 @register_impls
 class SnnFunctions(InterpreterFunctions):
     """One implementation per op of the dialect."""
@@ -58,37 +90,11 @@ class SnnFunctions(InterpreterFunctions):
 
     @impl(snn.ConvOp)
     def conv(self, interpreter: Interpreter, op: snn.ConvOp, args: PythonValues) -> PythonValues:
-        x = _padded(_graded(op, args[0]), integers(op.padding))
-        weight, groups = array(op.weight), op.groups.value.data
-        _, rows, columns = snn.tensor_of(op.output).get_shape()
-        (down, right), (dilate_y, dilate_x) = integers(op.stride), integers(op.dilation)
-        per_group, height, width = weight.shape[1:]
-        y = np.zeros((len(x), groups, len(weight) // groups, rows, columns), weight.dtype)
-        taps = weight.reshape(groups, -1, per_group, height, width)
-        for tap_y in range(height):
-            for tap_x in range(width):
-                at_y, at_x = tap_y * dilate_y, tap_x * dilate_x
-                seen = x[
-                    :, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right
-                ]
-                seen = seen.reshape(len(x), groups, per_group, rows, columns)
-                for channel in range(per_group):
-                    if seen[:, :, channel].any():
-                        y += taps[:, :, channel, tap_y, tap_x, None, None] * seen[:, :, channel, None]
-        return (y.reshape(len(x), -1, rows, columns),)
+        return (convolved(op, args[0]),)
 
     @impl(snn.PoolOp)
     def pool(self, interpreter: Interpreter, op: snn.PoolOp, args: PythonValues) -> PythonValues:
-        x = _padded(_graded(op, args[0]), integers(op.padding))
-        channels, rows, columns = snn.tensor_of(op.output).get_shape()
-        (height, width), (down, right) = integers(op.kernel), integers(op.stride)
-        y = np.zeros((len(x), channels, rows, columns), x.dtype)
-        for at_y in range(height):
-            for at_x in range(width):
-                y += x[
-                    :, :, at_y : at_y + down * (rows - 1) + 1 : down, at_x : at_x + right * (columns - 1) + 1 : right
-                ]
-        return (y,)
+        return (pooled(op, args[0]),)
 
     @impl(snn.ScaleOp)
     def scale(self, interpreter: Interpreter, op: snn.ScaleOp, args: PythonValues) -> PythonValues:
@@ -202,6 +208,7 @@ class SnnEvaluator:
                 self._recorded[key] = labels.index(key)
             else:
                 known = [*(f"{name}.spikes" for name in fires), *labels]
+                known = [item for item in known if item.rpartition(".")[0] in (key, node)] or known
                 faults.append(
                     f"cannot record {quote(key)}; there are {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
                 )

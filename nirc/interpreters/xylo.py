@@ -1,4 +1,5 @@
-"""The `xylo` evaluator: the chip's integer dynamics, bit-exact with the vendor's simulator (xylosim 0.1.3, v2).
+"""The `xylo` evaluators: the chip's integer dynamics, bit-exact with the vendor's simulator (xylosim 0.1.3, v2), and
+the same network in real numbers, before anything is rounded.
 
 One step as the dialect's header states it, with a batch axis in front; states are int64 arrays in the range of int16.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from xdsl.utils.exceptions import DiagnosticException
@@ -20,7 +22,7 @@ _LOW, _HIGH = -32768, 32767
 
 
 def _sat(x: Array) -> Array:
-    return np.clip(x, _LOW, _HIGH)
+    return np.minimum(np.maximum(x, _LOW), _HIGH)
 
 
 def _wrap(x: Array) -> Array:
@@ -38,13 +40,14 @@ class _Delivery:
     """Weights of one kind of source, in the units of the current: [source, target]."""
 
     weights: Array
-    bound: int
-    """The most that one count from every source can add to a target."""
+    up: Array
+    down: Array
+    """The positive and the negative ones, in f64, whose products are fast and exact."""
 
     @staticmethod
     def of(weights: Array, shift: int) -> _Delivery:
         wide = _wrap(weights.astype(np.int64) << shift)
-        return _Delivery(wide, int(np.abs(wide).sum(axis=0).max(initial=0)))
+        return _Delivery(wide, np.maximum(wide, 0).astype(float), np.minimum(wide, 0).astype(float))
 
     def deliver(self, current: Array, counts: Array, most: int) -> tuple[Array, int]:
         """current + counts * weights, source by source, saturating after each; and how often it did."""
@@ -52,18 +55,23 @@ class _Delivery:
         active = np.flatnonzero(counts.any(axis=0))
         if not active.size:
             return current, 0
-        if self.bound * int(counts.max()) + int(np.abs(current).max(initial=0)) <= _HIGH:
-            added = counts[:, active].astype(float) @ self.weights[active].astype(float)
-            return current + added.astype(np.int64), 0
-        saturated = 0
-        for source in active:
-            wide = current + counts[:, source, None] * self.weights[source]
-            current = _sat(wide)
-            saturated += int(np.count_nonzero(wide != current))
-        return current, saturated
+        spikes = counts[:, active].astype(float)
+        up, down = spikes @ self.up[active], spikes @ self.down[active]
+        result = current + (up + down).astype(np.int64)
+        # The order of the sources matters only where some of them could take the current out of its range.
+        far = np.nonzero((current + up > _HIGH) | (current + down < _LOW))
+        value, saturated = current[far], 0
+        if value.size:
+            samples, targets = far
+            for source in active:
+                wide = value + counts[samples, source] * self.weights[source, targets]
+                value = _sat(wide)
+                saturated += int(np.count_nonzero(wide != value))
+            result[far] = value
+        return result, saturated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Neurons:
     """The parameters of a population, and its integration over one step."""
 
@@ -79,14 +87,15 @@ class _Neurons:
         dash_mem, dash_syn, threshold, bias = (
             part.numbers(name).astype(np.int64) for name in ("dash_mem", "dash_syn", "threshold", "bias")
         )
-        dash_syn = dash_syn.reshape(part.size, -1)
+        dash_syn = dash_syn if dash_syn.ndim == 2 else dash_syn[:, None]
         return _Neurons(dash_mem, dash_syn, threshold, bias if biased else None, not limits.bias)
 
     def integrate(self, v: Array, current: Array) -> Array:
         """The membrane before it fires."""
         if self.one_addition:
             return _sat(v - _decay(v, self.dash_mem) + current)
-        change = _sat(_wrap(-_decay(v, self.dash_mem)) + current)
+        lost = _decay(v, self.dash_mem)
+        change = _sat(current - np.where(lost == _LOW, _HIGH + 1, lost))
         if self.bias is not None:
             change = _sat(change + self.bias)
         return _sat(v + change)
@@ -94,6 +103,9 @@ class _Neurons:
 
 def _fire(v: Array, threshold: Array, fired: Array, most: int) -> tuple[Array, Array]:
     """Subtract the threshold while v is not below it, `most` times at most, `fired` spikes being there already."""
+    if np.all(threshold > 0):
+        new = np.minimum(np.maximum(v, 0) // threshold, np.maximum(most - fired, 0))
+        return v - new * threshold, fired + new
     fired = np.broadcast_to(fired, v.shape).copy()
     v = v.copy()
     while np.any(more := (v >= threshold) & (fired < most)):
@@ -106,31 +118,17 @@ class XyloEvaluator:
     """Runs a quantized network over rasters of event counts; states stay between calls until `reset`.
 
     record: keys `node.spikes`, `node.v`, `node.i` (and `node.i2`) of the network's layers; Vmem after the reset,
-    Isyn after the decay, as the vendor's simulator records them.
+    Isyn after the decay, as the vendor's simulator records them. The output of a layer that is read by its membrane is
+    Vmem, in LSB.
     """
 
+    STATE: ClassVar[type[np.generic]] = np.int16
+    """What recorded states are."""
+
     def __init__(self, network: xylo.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
-        if not network.hidden.quantized():
-            raise DiagnosticException("the network holds real numbers; run xylo-quantize before the evaluator")
         self.network, self.batch = network, batch
-        hidden, readout = network.hidden, network.readout
-        reach, reads = network.input.numbers("weights").shape[1], readout.numbers("weights").shape[0]
-        n, self.synapses = hidden.size, network.synapses
-        self._inputs = [
-            _Delivery.of(
-                np.pad(network.input.numbers("weights")[:, :, s], ((0, 0), (0, n - reach))),
-                network.input.weight_shift.value.data,
-            )
-            for s in range(self.synapses)
-        ]
-        shift = hidden.weight_shift.value.data
-        self._recurrent = [_Delivery.of(hidden.numbers("weights")[:, :, s], shift) for s in range(self.synapses)]
-        weights_out = np.pad(readout.numbers("weights"), ((n - reads, 0), (0, 0)))
-        self._readout = _Delivery.of(weights_out, readout.weight_shift.value.data)
-        self._aliases = hidden.alias_targets()
-        biased = network.limits.bias and any(np.any(part.numbers("bias")) for part in (hidden, readout))
-        self._hidden = _Neurons.of(hidden, network.limits, biased=biased)
-        self._out = _Neurons.of(readout, network.limits, biased=biased)
+        self.synapses = network.synapses
+        self.prepare(network)
         self.keys = self._known_keys()
         outputs = {name.data for name in network.readout.outputs}
         unknown = [key for key in record if key not in self.keys or key in outputs]
@@ -142,17 +140,36 @@ class XyloEvaluator:
         self.dropped = self.saturated = 0
         self.reset()
 
+    def prepare(self, network: xylo.NetworkOp) -> None:
+        """Bring the parameters into the shape that a step takes them in."""
+        if not network.hidden.quantized():
+            raise DiagnosticException("the network holds real numbers; run xylo-quantize before the evaluator")
+        hidden, readout = network.hidden, network.readout
+        reach, reads = network.input.numbers("weights").shape[1], readout.numbers("weights").shape[0]
+        n = hidden.size
+        self._inputs = [
+            _Delivery.of(
+                np.pad(network.input.numbers("weights")[:, :, s], ((0, 0), (0, n - reach))),
+                network.input.weight_shift.value.data,
+            )
+            for s in range(self.synapses)
+        ]
+        shift = hidden.weight_shift.value.data
+        self._recurrent = [_Delivery.of(hidden.numbers("weights")[:, :, s], shift) for s in range(self.synapses)]
+        weights_out = np.pad(readout.numbers("weights"), ((n - reads, 0), (0, 0)))
+        self._readout = _Delivery.of(weights_out, readout.weight_shift.value.data)
+        self._aliases = hidden.alias_targets() if max(hidden.alias_targets()) >= 0 else ()
+        biased = network.limits.bias and any(np.any(part.numbers("bias")) for part in (hidden, readout))
+        self._hidden = _Neurons.of(hidden, network.limits, biased=biased)
+        self._out = _Neurons.of(readout, network.limits, biased=biased)
+
     def _known_keys(self) -> dict[str, tuple[str, slice]]:
         """Each key: the name of a state, and the layer's place in it."""
         keys = dict[str, tuple[str, slice]]()
         for part, suffix in ((self.network.hidden, ""), (self.network.readout, "_out")):
-            at = 0
-            for name, size in part.sizes().items():
-                kinds = {"spikes": "spikes", "v": "v", "i": "i"} | (
-                    {"i2": "i2"} if self.synapses == 2 and not suffix else {}
-                )
-                keys.update({f"{name}.{key}": (state + suffix, slice(at, at + size)) for key, state in kinds.items()})
-                at += size
+            for name, place in part.places().items():
+                states = ("spikes", "v", "i", "i2") if self.synapses == 2 and not suffix else ("spikes", "v", "i")
+                keys.update({f"{name}.{state}": (state + suffix, place) for state in states})
         return keys
 
     def losses(self) -> list[str]:
@@ -171,18 +188,22 @@ class XyloEvaluator:
         """All states and spikes to 0; nothing can be preloaded on the chip."""
         n, m = self.network.hidden.size, self.network.readout.size
         zeros = {"v": n, "i": n, "i2": n, "spikes": n, "v_out": m, "i_out": m, "spikes_out": m}
-        self.state = {name: np.zeros((self.batch, size), np.int64) for name, size in zeros.items()}
+        self.state: dict[str, Array] = {name: np.zeros((self.batch, size), np.int64) for name, size in zeros.items()}
 
     def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
         """Feed rasters [T, B, N] of event counts by input name; returns spikes by output name and recorded keys."""
         events = self._events(inputs)
         readout = self.network.readout
-        watched = {name.data: f"{layer}.spikes" for name, layer in zip(readout.outputs, readout.sizes(), strict=True)}
+        by_membrane = readout.read_by_membrane()
+        watched = {
+            name.data: f"{layer}.{'v' if layer in by_membrane else 'spikes'}"
+            for name, layer in zip(readout.outputs, readout.sizes(), strict=True)
+        }
         watched |= {key: key for key in self.record}
         rasters = dict[str, Array]()
         for name, key in watched.items():
             place = self.keys[key][1]
-            dtype = np.int16 if name in self.record else np.uint8
+            dtype = self.STATE if name in self.record or key.endswith(".v") else np.uint8
             rasters[name] = np.zeros((len(events), self.batch, place.stop - place.start), dtype)
         for t, counts in enumerate(events):
             self.step(counts)
@@ -243,7 +264,7 @@ class XyloEvaluator:
     def _fire_hidden(self) -> None:
         """Spikes of the hidden neurons; an alias hands a neuron's spikes on, in ascending order of the neurons."""
         s, threshold = self.state, self._hidden.threshold
-        if all(target < 0 for target in self._aliases):
+        if not self._aliases:
             s["v"], s["spikes"] = _fire(s["v"], threshold, np.zeros(1, np.int64), XyloLimits.SPIKES)
             return
         v, spikes = s["v"].copy(), np.zeros_like(s["v"])
@@ -252,3 +273,89 @@ class XyloEvaluator:
             if target >= 0:
                 spikes[:, target] = np.minimum(spikes[:, target] + spikes[:, n], XyloLimits.SPIKES)
         s["v"], s["spikes"] = v, spikes
+
+
+class RealXyloEvaluator(XyloEvaluator):
+    """Runs a network of real numbers with the chip's latencies, without its widths: what quantization is measured by.
+
+    i = b i + W n (+ what the second synapse adds);  v = a v + i + bias;  z = v > threshold;  v = v - z threshold
+    with a = 1 - 2^-dash_mem, b = 1 - 2^-dash_syn: the spikes of the `snn` network that it was made of, each layer of
+    neurons a step later than the one before.
+    """
+
+    STATE = np.float64
+
+    def prepare(self, network: xylo.NetworkOp) -> None:
+        if network.hidden.quantized() or network.synapses != 1:
+            raise DiagnosticException("the network must hold real numbers and have one synapse per neuron")
+        hidden, readout = network.hidden, network.readout
+        reach, reads = network.input.numbers("weights").shape[1], readout.numbers("weights").shape[0]
+        self._into = np.pad(network.input.numbers("weights")[:, :, 0], ((0, 0), (0, hidden.size - reach)))
+        self._among = hidden.numbers("weights")[:, :, 0]
+        self._onto = np.pad(readout.numbers("weights"), ((hidden.size - reads, 0), (0, 0)))
+        self._decays = {
+            part: tuple(1 - 2.0 ** -part.numbers(name).reshape(part.size) for name in ("dash_mem", "dash_syn"))
+            for part in (hidden, readout)
+        }
+
+    def reset(self) -> None:
+        super().reset()
+        self.state = {name: values.astype(float) for name, values in self.state.items()}
+
+    def step(self, counts: Array) -> None:
+        before = self.state["spikes"]
+        self.advance(self.network.hidden, "", counts @ self._into + before @ self._among)
+        self.advance(self.network.readout, "_out", before @ self._onto)
+
+    def advance(self, part: xylo.HiddenOp | xylo.ReadoutOp, suffix: str, arriving: Array) -> None:
+        """One population's step; a layer that is read by its membrane does not fire."""
+        s, (a, b), threshold = self.state, self._decays[part], part.numbers("threshold")
+        s["i" + suffix] = b * s["i" + suffix] + arriving
+        v = a * s["v" + suffix] + s["i" + suffix] + part.numbers("bias")
+        fires = (v > threshold) & ~part.silent()
+        s["v" + suffix], s["spikes" + suffix] = v - fires * threshold, fires.astype(float)
+
+
+class QuickXyloEvaluator(XyloEvaluator):
+    """The chip's dynamics in f64 with one saturation a step instead of one per source: to try out many configurations.
+
+    Equal to the chip wherever no sum leaves 16 bits on its way; one synapse, no aliases, thresholds above 0.
+    """
+
+    def prepare(self, network: xylo.NetworkOp) -> None:
+        super().prepare(network)
+        self._matrices = [
+            (delivery.up + delivery.down) for delivery in (self._inputs[0], self._recurrent[0], self._readout)
+        ]
+        self._factors = {
+            part: (0.5**part.dash_mem, 0.5 ** part.dash_syn[:, 0], 0.0 if part.bias is None else part.bias)
+            for part in (self._hidden, self._out)
+        }
+
+    def reset(self) -> None:
+        super().reset()
+        self.state = {name: values.astype(float) for name, values in self.state.items()}
+
+    def step(self, counts: Array) -> None:
+        into, among, onto = self._matrices
+        before = self.state["spikes"]
+        self.advance(
+            self._hidden, "", np.minimum(counts, XyloLimits.INPUT_EVENTS) @ into + before @ among, XyloLimits.SPIKES
+        )
+        self.advance(self._out, "_out", before @ onto, 1)
+
+    def advance(self, part: _Neurons, suffix: str, arriving: Array, most: int) -> None:
+        """One population's step."""
+        s, (mem, syn, bias) = self.state, self._factors[part]
+        i = _sat(s["i" + suffix] + arriving)
+        s["i" + suffix] = i = i - _lost(i, syn)
+        v = s["v" + suffix]
+        v = _sat(v - _lost(v, mem) + i + bias)
+        fired = np.minimum(np.maximum(v // part.threshold, 0), most)
+        s["v" + suffix], s["spikes" + suffix] = v - fired * part.threshold, fired
+
+
+def _lost(x: Array, factor: Array) -> Array:
+    """What a state of whole numbers in f64 loses in a step."""
+    lost = np.floor(x * factor)
+    return np.where(x > 0, np.maximum(lost, 1), lost)

@@ -61,6 +61,12 @@ def _convert_nir_to_snn() -> type[ModulePass]:
     return ConvertNirToSnnPass
 
 
+def _snn_flatten() -> type[ModulePass]:
+    from nirc.passes.snn_flatten import SnnFlattenPass
+
+    return SnnFlattenPass
+
+
 def _snn_fold_linear_paths() -> type[ModulePass]:
     from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
@@ -73,10 +79,34 @@ def _convert_snn_to_xylo() -> type[ModulePass]:
     return ConvertSnnToXyloPass
 
 
+def _xylo_fit_time_constants() -> type[ModulePass]:
+    from nirc.passes.xylo_fit_time_constants import XyloFitTimeConstantsPass
+
+    return XyloFitTimeConstantsPass
+
+
+def _xylo_choose_scales() -> type[ModulePass]:
+    from nirc.passes.xylo_choose_scales import XyloChooseScalesPass
+
+    return XyloChooseScalesPass
+
+
+def _xylo_vendor_scales() -> type[ModulePass]:
+    from nirc.passes.xylo_vendor_scales import XyloVendorScalesPass
+
+    return XyloVendorScalesPass
+
+
 def _xylo_quantize() -> type[ModulePass]:
     from nirc.passes.xylo_quantize import XyloQuantizePass
 
     return XyloQuantizePass
+
+
+def _xylo_add_relays() -> type[ModulePass]:
+    from nirc.passes.xylo_add_relays import XyloAddRelaysPass
+
+    return XyloAddRelaysPass
 
 
 def _xylo_place() -> type[ModulePass]:
@@ -101,9 +131,14 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-recognize-neurons": _nir_recognize_neurons,
     "nir-expand-neurons": _nir_expand_neurons,
     "convert-nir-to-snn": _convert_nir_to_snn,
+    "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
     "convert-snn-to-xylo": _convert_snn_to_xylo,
+    "xylo-fit-time-constants": _xylo_fit_time_constants,
+    "xylo-choose-scales": _xylo_choose_scales,
+    "xylo-vendor-scales": _xylo_vendor_scales,
     "xylo-quantize": _xylo_quantize,
+    "xylo-add-relays": _xylo_add_relays,
     "xylo-place": _xylo_place,
     "xylo-check-limits": _xylo_check_limits,
 }

@@ -21,7 +21,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array, Dense, array, dense, spread
+from nirc.dialects.dense import Array, Dense, array, computed, dense, doubles, spread
 
 Parts: TypeAlias = Mapping[str, nir.NodeOp]
 Parameters: TypeAlias = dict[str, Attribute]
@@ -31,10 +31,6 @@ Part: TypeAlias = tuple[str, type[nir.NodeOp], Parameters]
 
 def _uniform(attr: Dense, value: float) -> bool:
     return bool(np.all(array(attr) == value))
-
-
-def _stored(values: Array, *like: Dense) -> Dense:
-    return dense(np.asarray(values, np.result_type(np.float32, *(array(attr).dtype for attr in like))))
 
 
 def _zeros(node: nir.NodeOp) -> Dense:
@@ -76,8 +72,8 @@ class Composite(ABC):
         """The composed node's parameters, None where the parts' numbers make something else."""
 
     @abstractmethod
-    def decompose(self, node: nir.NodeOp, stated: str | None) -> Sequence[Part] | None:
-        """The parts, in order, None where the node cannot be composed; `stated`: the reset that metadata states."""
+    def decompose(self, node: nir.NodeOp, stated: tuple[str, ...]) -> Sequence[Part] | str:
+        """The parts, in order, or why there are none; `stated`: the resets that metadata states."""
 
 
 _GAIN = (nir.ScaleOp, nir.LinearOp)
@@ -98,15 +94,15 @@ class Synapse(Composite):
             return None
         if gain is None or not _uniform(synapse.v_leak, 0):
             return None
-        r = (
-            membrane.r
-            if "gain" not in parts
-            else _stored(gain * spread(membrane.r, nir.shape_of(membrane.output)), membrane.r)
-        )
+        r: Dense | None = membrane.r
+        if "gain" in parts:
+            r = computed(np.multiply, gain, spread(r, nir.shape_of(membrane.output)), like=(r,))
+        if r is None:
+            return None
         kept = {name: attr for name, attr in membrane.properties.items() if name.startswith("v_")}
         return {"tau_mem": membrane.tau, "tau_syn": synapse.tau, "r": r, "w_in": synapse.r, **kept}
 
-    def decompose(self, node: nir.NodeOp, stated: str | None) -> Sequence[Part] | None:
+    def decompose(self, node: nir.NodeOp, stated: tuple[str, ...]) -> Sequence[Part] | str:
         assert isinstance(node, nir.CubaLIFOp | nir.CubaLIOp)
         synapse: Parameters = {"tau": node.tau_syn, "r": node.w_in, "v_leak": _zeros(node)}
         kept = {name: attr for name, attr in node.properties.items() if name.startswith("v_")}
@@ -123,11 +119,15 @@ class Spiking(Composite):
 
     integrator: type[nir.NodeOp] = nir.LIOp
 
-    def _feedback(self, threshold: Dense, node: nir.LIOp | nir.LIFOp | nir.IOp | nir.IFOp) -> Array:
-        """The factor that makes a spike, an impulse of area 1, lower v by the threshold."""
+    def _feedback(self, threshold: Dense, node: nir.LIOp | nir.LIFOp | nir.IOp | nir.IFOp) -> Dense | None:
+        """The factor that makes a spike, an impulse of area 1, lower v by the threshold; None where there is none."""
         shape = nir.shape_of(node.output)
         tau = spread(node.tau, shape) if isinstance(node, nir.LIOp | nir.LIFOp) else np.ones(())
-        return -spread(threshold, shape) * tau / spread(node.r, shape)
+
+        def factor(threshold: Array, tau: Array, r: Array) -> Array:
+            return -threshold * tau / r
+
+        return computed(factor, spread(threshold, shape), tau, spread(node.r, shape), like=(threshold, node.r))
 
     def compose(self, parts: Parts) -> Parameters | None:
         integrator, threshold, back = parts["integrator"], parts["threshold"], gain_of(parts["feedback"])
@@ -135,18 +135,22 @@ class Spiking(Composite):
             return None
         if back is None or not np.all(array(integrator.r)):
             return None
-        if not np.allclose(back, self._feedback(threshold.threshold, integrator), rtol=1e-6, atol=0):
+        expected = self._feedback(threshold.threshold, integrator)
+        if expected is None or not np.allclose(back, doubles(expected), rtol=1e-6, atol=0):
             return None
         kept = {name: integrator.properties[name] for name in ("tau", "r", "v_leak") if name in integrator.properties}
         return {**kept, "v_threshold": threshold.threshold, "v_reset": _zeros(integrator)}
 
-    def decompose(self, node: nir.NodeOp, stated: str | None) -> Sequence[Part] | None:
+    def decompose(self, node: nir.NodeOp, stated: tuple[str, ...]) -> Sequence[Part] | str:
         assert isinstance(node, nir.LIFOp | nir.IFOp)
-        resets = node.v_reset is None or _uniform(node.v_reset, 0)
-        if stated != "subtract" or not resets or not np.all(array(node.r)):
-            return None
+        if stated != ("subtract",):
+            told = " and ".join(stated) or "none"
+            return f"only a reset by subtraction of the threshold can be fed back, and its metadata states {told}"
+        if node.v_reset is not None and not _uniform(node.v_reset, 0):
+            return "only a reset by subtraction of the threshold can be fed back, and its v_reset is not 0"
+        if (back := self._feedback(node.v_threshold, node)) is None:
+            return "the factor by which a spike is fed back, a quotient by r, overflows or underflows"
         kept = {name: node.properties[name] for name in ("tau", "r", "v_leak") if name in node.properties}
-        back = _stored(self._feedback(node.v_threshold, node), node.v_threshold, node.r)
         return (
             ("integrator", self.integrator, kept),
             ("threshold", nir.ThresholdOp, {"threshold": node.v_threshold}),

@@ -5,8 +5,12 @@ The chip runs one wiring: synapse filter, membrane filter, fire, subtract the th
     i' = b i + g_s (W z + c);   v' = a v + g_m i' + k
 
 it gets  weights = g_s g_m W  (what a spike adds to v in the first step), bias = k + g_m g_s c / (1 - b) (the steady
-current of a constant input), dash_mem = -log2(1 - a), dash_syn = -log2(1 - b). Source: nirc's specification of Xylo,
-section 5.
+current of a constant input), dash_mem = -log2(1 - a), dash_syn = -log2(1 - b). A layer without a synapse has b = 0. A
+last layer that does not fire is a readout whose membrane is read. A layer that leaves the network and cannot be readout
+(the input feeds it, or it feeds neurons) stays hidden; `xylo-add-relays` copies its spikes to readout neurons.
+
+The vendor's mapping, to compare with, ignores what NIR calls r and w_in: weights = W, bias = v_leak = k / (1 - a), and
+constant inputs are dropped. Source: nirc's specification of Xylo, sections 5 and 6.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from nirc.dialects.dense import Array, Dense, dense, doubles
 from nirc.dialects.nir import assume, quote
 from nirc.passes.xylo_check_limits import structural_violations
 
+MAPPINGS = ("faithful", "vendor")
+
 
 @dataclass(frozen=True)
 class ConvertSnnToXyloPass(ModulePass):
@@ -39,13 +45,16 @@ class ConvertSnnToXyloPass(ModulePass):
     name = "convert-snn-to-xylo"
 
     chip: str = xylo.DEFAULT_CHIP
+    mapping: str = "faithful"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.chip not in xylo.CHIPS:
             raise PassFailedException(f"chip '{self.chip}' is not one of {', '.join(xylo.CHIPS)}")
+        if self.mapping not in MAPPINGS:
+            raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
         for network in tuple(op.ops):
             if isinstance(network, snn.NetworkOp):
-                converted = _Conversion(op, network, self.chip).convert()
+                converted = _Conversion(op, network, self.chip, vendor=self.mapping == "vendor").convert()
                 op.body.block.insert_op_before(converted, network)
                 network.detach()
                 network.erase()
@@ -62,16 +71,16 @@ class _Edge:
 
 @dataclass(eq=False)
 class _Population:
-    """One layer of neurons as the chip sees it, per neuron."""
+    """One layer of neurons as the chip sees it, per neuron; `op` gives what leaves it, spikes or the membrane."""
 
     name: str
-    fire: snn.FireOp
+    op: snn.SnnOp
     size: int
     mem_decay: Array
     syn_decay: Array
     gain: Array
-    threshold: Array
     leak: Array
+    threshold: Array = field(default_factory=lambda: np.ones(()))
     edges: list[_Edge] = field(default_factory=list[_Edge])
     constant: Array = field(default_factory=lambda: np.zeros(()))
 
@@ -92,13 +101,14 @@ class _Population:
 
 
 class _Conversion:
-    def __init__(self, module: ModuleOp, network: snn.NetworkOp, chip: str):
-        self.module, self.network, self.chip = module, network, chip
+    def __init__(self, module: ModuleOp, network: snn.NetworkOp, chip: str, *, vendor: bool):
+        self.module, self.network, self.chip, self.vendor = module, network, chip, vendor
         self.faults = list[str]()
         self.states = dict(zip(network.state_args, network.states, strict=True))
         self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
         self.inputs = dict(zip(network.input_args, (name.data for name in network.inputs), strict=True))
         self.spikes = dict[SSAValue, str]()
+        self.relays = dict[str, str]()
 
     def fail(self, op: snn.SnnOp | Operation | None, why: str) -> None:
         label = f"node {op.label}" if isinstance(op, snn.SnnOp) else "the network"
@@ -119,7 +129,8 @@ class _Conversion:
                 self.fail(fire, "several layers of this name; nirc tells them apart by `node`")
             self.spikes[fire.spikes] = name
         populations = [p for fire in fires if (p := self.population(fire)) is not None]
-        hidden, readout = self.assign(populations)
+        membranes = self.membranes()
+        hidden, readout = self.assign(populations, membranes)
         network = self.build(hidden, list(readout.values()))
         if self.faults:
             also = (f"xylo {self.chip}: {fault}" for fault in structural_violations(network, network.limits))
@@ -132,15 +143,36 @@ class _Conversion:
     def population(self, fire: snn.FireOp) -> _Population | None:
         """Match the wiring that ends in this op: filter, filter, fire, reset by subtraction."""
         reset = self.reset_of(fire)
-        leak, membrane = self.peel(fire.v)
+        found = self.integration(fire, self.spikes[fire.spikes], fire.v, None if reset is None else reset.next)
+        if found is not None:
+            found.threshold = doubles(fire.threshold)
+            if np.any(found.threshold <= 0):
+                least = f"threshold {float(found.threshold.min()):g}"
+                self.fail(fire, f"{least}, must be > 0; Xylo would fire 31 times a step")
+        return found
+
+    def membranes(self) -> dict[str, _Population]:
+        """The layers whose membranes leave the network, by output."""
+        found = dict[str, _Population]()
+        for name, value in zip(self.network.outputs, self.network.output_values, strict=True):
+            _, membrane = self.peel(value)
+            if isinstance(membrane, snn.FilterOp) and self.nexts.get(membrane.state) is value:
+                label = membrane.node.data if membrane.node else name.data
+                if (layer := self.integration(membrane, label, value, value)) is not None:
+                    found[name.data] = layer
+        return found
+
+    def integration(self, op: snn.SnnOp, name: str, value: SSAValue, after: SSAValue | None) -> _Population | None:
+        """Match the filters whose result is `value`; `after` is the membrane that the next step starts from."""
+        leak, membrane = self.peel(value)
         if not isinstance(membrane, snn.FilterOp):
             self.fail(
-                fire, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order"
+                op, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order"
             )
             return None
         v = membrane.state
-        if v not in self.nexts or (reset is not None and self.nexts[v] is not reset.next):
-            self.fail(fire, "its reset does not act at once on the membrane that fired; Xylo's does")
+        if v not in self.nexts or (after is not None and self.nexts[v] is not after):
+            self.fail(op, "its reset does not act at once on the membrane that fired; Xylo's does")
             return None
         a, b, gain, into = doubles(membrane.decay), np.zeros(()), doubles(membrane.gain), membrane.input
         rest, synapse = self.peel(membrane.input)
@@ -148,23 +180,30 @@ class _Conversion:
             b, gain, into = doubles(synapse.decay), doubles(synapse.gain) * gain, synapse.input
             self.start_at_zero(synapse.state)
             if np.any(rest):
-                self.fail(fire, "its synapse has a rest value; Xylo's currents decay to 0")
-        else:
-            self.fail(fire, "a membrane without a synapse; every input of Xylo passes a synapse first, use CubaLIF")
+                self.fail(op, "its synapse has a rest value; Xylo's currents decay to 0")
+        elif self.vendor:
+            self.fail(op, "a membrane without a synapse, which the vendor's route cannot read; use --mapping faithful")
         self.start_at_zero(v)
         if np.any(a >= 1):
-            self.fail(fire, "its membrane does not leak; every state of Xylo loses at least 1 LSB a step, use CubaLIF")
+            self.fail(
+                op,
+                "its membrane does not leak; every state of Xylo loses at least 1 LSB a step, use LIF or CubaLIF with "
+                "a tau of up to 32768 steps",
+            )
         if np.any(b >= 1):
-            self.fail(fire, "its synaptic current does not decay; every state of Xylo does")
-        threshold = doubles(fire.threshold)
-        if np.any(threshold <= 0):
-            self.fail(fire, f"threshold {float(threshold.min()):g}, must be > 0; Xylo would fire 31 times a step")
-        shape = snn.tensor_of(fire.v).get_shape()
+            self.fail(op, "its synaptic current does not decay; every state of Xylo does")
+        shape = snn.tensor_of(value).get_shape()
         if len(shape) != 1:
-            self.fail(fire, "its neurons stand in rows and columns; Xylo has vectors of neurons and no convolutions")
+            self.fail(op, "its neurons stand in rows and columns; run snn-flatten first")
             return None
-        found = _Population(self.spikes[fire.spikes], fire, shape[0], a, b, gain, threshold, leak)
+        if self.vendor:
+            gain, leak = np.ones(()), leak / np.maximum(1 - a, np.finfo(float).tiny)
+        found = _Population(name, op, shape[0], a, b, gain, leak)
         self.collect(found, into)
+        if self.vendor and np.any(found.constant):
+            statement = f"the constant input of {quote(name)} is dropped, as the vendor's route drops it"
+            assume(self.module, "note", "bias", statement)
+            found.constant = np.zeros(())
         return found
 
     def start_at_zero(self, state: SSAValue) -> None:
@@ -214,11 +253,11 @@ class _Conversion:
         elif isinstance(owner, snn.LinearOp):
             self.connect(into, owner.input, doubles(owner.weight), owner)
         elif value in self.spikes or isinstance(value, BlockArgument):
-            self.connect(into, value, np.eye(into.size), into.fire)
+            self.connect(into, value, np.eye(into.size), into.op)
         elif isinstance(owner, snn.SnnOp):
             self.fail(
                 owner,
-                f"{owner.name} before {into.fire.label}: Xylo has one matrix of weights between two "
+                f"{owner.name} before {into.op.label}: Xylo has one matrix of weights between two "
                 "layers and nothing else",
             )
 
@@ -239,41 +278,38 @@ class _Conversion:
 
     # -- the whole
 
-    def assign(self, populations: list[_Population]) -> tuple[list[_Population], dict[str, _Population]]:
-        """Which layers are readout (they leave the network and feed nothing), which hidden; and what is missing."""
+    def assign(
+        self, populations: list[_Population], membranes: dict[str, _Population]
+    ) -> tuple[list[_Population], dict[str, _Population]]:
+        """Which layers are readout, which hidden, which hidden with relays; and what is missing."""
         by_name = {p.name: p for p in populations}
-        feeding = {edge.source for p in populations for edge in p.edges}
+        feeding = {edge.source for p in [*populations, *membranes.values()] for edge in p.edges}
         readout = dict[str, _Population]()
         for name, value in zip(self.network.outputs, self.network.output_values, strict=True):
-            layer = self.spikes.get(value)
+            output = name.data
+            layer = membranes.get(output) or by_name.get(self.spikes.get(value, ""))
             if layer is None:
-                owner = value.owner if isinstance(value.owner, snn.SnnOp) else None
+                if value not in self.spikes and not self.faults:
+                    what = "neither the spikes nor the membrane of a layer; Xylo's readout gives nothing else"
+                    owner = value.owner if isinstance(value.owner, snn.SnnOp) else None
+                    self.fail(owner, f"the output {quote(output)} is {what}")
+                continue
+            from_input = [edge.source for edge in layer.edges if edge.source in self.inputs.values()]
+            if layer in readout.values() or layer.name in self.relays:
+                self.fail(layer.op, "it leaves through two outputs; give it one")
+            elif output in membranes and from_input:
                 self.fail(
-                    owner, f"the output {quote(name.data)} is not the spikes of a layer; Xylo's readout gives spikes"
+                    layer.op,
+                    f"its membrane leaves and the input {quote(from_input[0])} feeds it; Xylo's readout reads hidden "
+                    "neurons only, put a layer in between",
                 )
-            elif layer in feeding:
-                self.fail(
-                    by_name[layer].fire if layer in by_name else None,
-                    f"it leaves through {quote(name.data)} and feeds neurons too; a readout neuron of "
-                    "Xylo feeds none, add a layer that copies it",
-                )
-            elif layer in by_name:
-                if by_name[layer] in readout.values():
-                    self.fail(by_name[layer].fire, "it leaves through two outputs; give it one")
-                readout[name.data] = by_name[layer]
+            elif from_input or layer.name in feeding:
+                self.relays[layer.name] = output
+            else:
+                readout[output] = layer
         hidden = [p for p in populations if p not in readout.values()]
-        for layer in readout.values():
-            for edge in layer.edges:
-                if edge.source in self.inputs.values():
-                    self.fail(
-                        layer.fire,
-                        f"it is a readout layer fed by the input {quote(edge.source)}; Xylo's readout "
-                        "reads hidden neurons only, put a layer in between",
-                    )
-        if not hidden and not self.faults:
-            self.faults.append("the network has no hidden layer; Xylo's readout reads hidden neurons only")
-        if not readout and not self.faults:
-            self.faults.append("the network has no readout layer; Xylo needs one")
+        if not self.network.outputs and not self.faults:
+            self.faults.append("the network has no output; Xylo needs one")
         for name, argument in zip(self.network.inputs, self.network.input_args, strict=True):
             if len(snn.tensor_of(argument).get_shape()) != 1:
                 self.faults.append(
@@ -284,7 +320,7 @@ class _Conversion:
     def report(self, hidden: list[_Population], readout: dict[str, _Population]) -> None:
         """Attach what the chip does differently from the step that it stands for."""
         late = _latencies([*hidden, *readout.values()])
-        answers = {p.name: late[p.name] for p in readout.values()}
+        answers = {p.name: late[p.name] for p in readout.values()} | {name: late[name] + 1 for name in self.relays}
         alike = len(set(answers.values())) == 1
         for name, steps in answers.items():
             if steps:
@@ -303,13 +339,9 @@ class _Conversion:
                         "the network, relative to the other edges: the chip has no delays"
                     )
                     assume(self.module, "choice", "latency", statement)
-        names = ", ".join(quote(p.name) for p in hidden[:5])
-        assume(
-            self.module,
-            "note",
-            "spikes",
-            f"a hidden neuron of {names} fires several times in a step where v reaches twice its threshold, up to 31",
-        )
+        for name in self.relays:
+            text = f"{quote(name)} is copied to readout neurons by exact relays: 1 where it fired, however often"
+            assume(self.module, "note", "relay", text)
         assume(self.module, "note", "comparison", "a neuron of the chip fires where v >= threshold")
         for p in [*hidden, *readout.values()]:
             if np.any(p.constant):
@@ -342,7 +374,8 @@ class _Conversion:
                     weights_in[at_input[edge.source], at_hidden[p.name], 0] += block
                 else:
                     weights_rec[at_hidden[edge.source], at_hidden[p.name], 0] += block
-        outputs = [name.data for name in self.network.outputs]
+        outputs = [name.data for name in self.network.outputs if name.data not in self.relays.values()]
+        ends = [p.name for p in readout if not isinstance(p.op, snn.FireOp)]
         body = Block(
             [
                 xylo.InputOp(channels, dense(weights_in)),
@@ -362,10 +395,11 @@ class _Conversion:
                     _joined(p.dash_syn() for p in readout),
                     _joined(np.broadcast_to(p.threshold, p.size) for p in readout),
                     _joined(p.bias() for p in readout),
+                    membranes=ends,
                 ),
             ]
         )
-        return xylo.NetworkOp(self.network.sym_name.data, self.chip, Region(body))
+        return xylo.NetworkOp(self.network.sym_name.data, self.chip, Region(body), relays=self.relays)
 
 
 def _sizes(populations: list[_Population]) -> dict[str, int]:

@@ -22,7 +22,8 @@ class NirDropDeadNodesPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for graph in op.ops:
             if isinstance(graph, nir.GraphOp) and (dropped := drop_dead_nodes(graph)):
-                assume(op, "note", "dead nodes", f"{listed(dropped)} reach no Output and are removed")
+                verbs = "reaches no Output and is" if len(dropped) == 1 else "reach no Output and are"
+                assume(op, "note", "dead nodes", f"{listed(dropped)} {verbs} removed")
 
 
 def drop_dead_nodes(graph: nir.GraphOp) -> list[str]:

@@ -11,18 +11,20 @@ from xdsl.passes import ModulePass
 
 from nirc.dialects import nir
 from nirc.dialects.nir import quote
-from nirc.passes.composites import Composite, Spiking, chosen
-from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, stated_reset
+from nirc.passes.composites import Composite, Spiking, Synapse, chosen
+from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, stated_resets
+from nirc.passes.nir_infer_shapes import require_shapes
 
 
 @dataclass(frozen=True)
 class NirExpandNeuronsPass(ModulePass):
-    """Decompose neurons; the part with the output keeps the name, the others are called `<name>_<role>`.
+    """Decompose neurons; the part with the output keeps the name, the others are called `<name>_<role>`. All of them
+    have the neuron's metadata, so that what it says of dt holds for each.
 
     types   NIR's names of what to expand, `types=LIF,CubaLIF`; all where empty
 
     LIF and IF are expanded only where metadata states reset by subtraction: no other reset is a feedback. The rest is
-    left as it is, which is noted.
+    left as it is, which is noted. Raises PassFailedException where shapes are not inferred yet.
     """
 
     name = "nir-expand-neurons"
@@ -31,6 +33,7 @@ class NirExpandNeuronsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         composites = chosen(self.types)
+        require_shapes(op)
         with nir.assuming(op) as note:
             for graph in op.ops:
                 if isinstance(graph, nir.GraphOp):
@@ -43,12 +46,10 @@ class NirExpandNeuronsPass(ModulePass):
 
 
 def _expand(note: nir.Assume, graph: nir.GraphOp, node: nir.NodeOp, composite: Composite, names: nir.Names) -> None:
-    stated = stated_reset(node.metadata) or stated_reset(graph.metadata)
-    parts = composite.decompose(node, stated)
+    parts = composite.decompose(node, stated_resets(node.metadata) or stated_resets(graph.metadata))
     label = f"{quote(node.node.data)} ({node.NIR_TYPE})"
-    if parts is None:
-        why = "only a reset by subtraction of the threshold can be fed back, and its metadata states none"
-        note("note", "not expanded", f"{label} is left as it is: {why}")
+    if isinstance(parts, str):
+        note("note", "not expanded", f"{label} is left as it is: {parts}")
         return
     block = node.parent_block()
     assert block is not None
@@ -58,7 +59,7 @@ def _expand(note: nir.Assume, graph: nir.GraphOp, node: nir.NodeOp, composite: C
     for role, kind, parameters in parts:
         last = role == composite.EXIT
         name = node.node.data if last else names.fresh(f"{node.node.data}_{role}")
-        if last and (metadata := _metadata(node, composite)) is not None:
+        if (metadata := _metadata(node, resets=last and isinstance(composite, Synapse))) is not None:
             parameters = {**parameters, "metadata": metadata}
         made[role] = part = kind(name, value, parameters, shape)
         part.output.name_hint = node.output.name_hint
@@ -81,9 +82,9 @@ def _expand(note: nir.Assume, graph: nir.GraphOp, node: nir.NodeOp, composite: C
     note("note", "expanded", f"{label} becomes {listed}")
 
 
-def _metadata(node: nir.NodeOp, composite: Composite) -> DictionaryAttr | None:
-    """The node's metadata; what it says of the reset is said by the feedback."""
-    if node.metadata is None or not isinstance(composite, Spiking):
+def _metadata(node: nir.NodeOp, *, resets: bool) -> DictionaryAttr | None:
+    """The node's metadata; what it says of the reset is for the part that resets, or is said by the feedback."""
+    if node.metadata is None or resets:
         return node.metadata
     kept = {key: value for key, value in node.metadata.data.items() if key not in RESET_KEYS}
     return DictionaryAttr(kept) if kept else None

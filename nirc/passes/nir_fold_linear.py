@@ -4,11 +4,13 @@
     A (s x)        -> (A diag s) x         B (A x + b) + c -> (B A) x + (B b + c)
     W * (s x)      -> (s W) * x            s (W * x + b)   -> (s W) * x + s b          (s a single number)
 
-Products are computed in f64 and rounded once. Two matrices are multiplied only where that makes no more weights.
+Products are computed in f64 and rounded once; where one overflows or underflows to 0, the nodes stay as they are. Two
+matrices are multiplied only where that makes no more weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +27,8 @@ from xdsl.pattern_rewriter import (
 )
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array, Dense, array, dense, doubles, spread
+from nirc.dialects.dense import Array, Dense, array, computed, doubles, spread
+from nirc.passes.nir_infer_shapes import require_shapes
 
 
 def _only_source(op: nir.NodeOp) -> nir.NodeOp | None:
@@ -34,43 +37,42 @@ def _only_source(op: nir.NodeOp) -> nir.NodeOp | None:
     return owner if isinstance(owner, nir.NodeOp) and op.input.has_one_use() and owner is not op else None
 
 
-def _stored(values: Array, *like: Dense) -> Dense:
-    """The values in the widest type of what they came from."""
-    return dense(values.astype(np.result_type(np.float32, *(array(attr).dtype for attr in like))))
-
-
 def _vector(attr: Dense, size: int) -> Array:
     """One number per element."""
     values = doubles(attr)
     return np.full(size, values.reshape(())[()]) if values.size == 1 else values
 
 
-def _replaced(
-    op: nir.NodeOp, inner: nir.NodeOp, kind: type[nir.NodeOp], parameters: dict[str, Attribute]
-) -> nir.NodeOp:
-    """The node that stands for both, under the name of the later."""
-    parameters = nir.with_metadata(parameters, inner, op)
-    return kind(op.node.data, inner.input, parameters, nir.shape_of(op.output))
+def _fold(
+    rewriter: PatternRewriter,
+    op: nir.NodeOp,
+    inner: nir.NodeOp,
+    kind: type[nir.NodeOp],
+    constants: dict[str, Dense | None],
+    others: Mapping[str, Attribute] | None = None,
+) -> None:
+    """Put one node in the place of both, under the name of the later, unless a constant cannot be (None)."""
+    parameters: dict[str, Attribute] = dict(others or {})
+    for name, constant in constants.items():
+        if constant is None:
+            return
+        parameters[name] = constant
+    node = kind(op.node.data, inner.input, nir.with_metadata(parameters, inner, op), nir.shape_of(op.output))
+    rewriter.replace(op, node)
+    rewriter.erase(inner)
 
 
-def _matrix(op: nir.NodeOp, inner: nir.NodeOp, weight: Array, bias: Array | None, *like: Dense) -> nir.NodeOp:
-    parameters: dict[str, Attribute] = {"weight": _stored(weight, *like)}
-    if bias is not None:
-        parameters["bias"] = _stored(bias, *like)
-    return _replaced(op, inner, nir.LinearOp if bias is None else nir.AffineOp, parameters)
-
-
-def _conv(op: nir.NodeOp, inner: nir.NodeOp, conv: nir.ConvOp, factor: Dense, *, after: bool) -> nir.NodeOp:
+def _fold_conv(
+    rewriter: PatternRewriter, op: nir.NodeOp, inner: nir.NodeOp, conv: nir.ConvOp, factor: Dense, *, after: bool
+) -> None:
     """A convolution times a single number; the bias too where the factor stands after it."""
-    scale = doubles(factor).reshape(())[()]
-    parameters: dict[str, Attribute] = {
-        **{name: conv.properties[name] for name in ("stride", "padding", "dilation", "groups")},
-        "weight": _stored(doubles(conv.weight) * scale, conv.weight, factor),
-    }
+    scale = doubles(factor).reshape(())
+    kept = {name: conv.properties[name] for name in ("stride", "padding", "dilation", "groups")}
+    constants = {"weight": computed(np.multiply, doubles(conv.weight), scale, like=(conv.weight, factor))}
     if conv.bias is not None:
-        bias = doubles(conv.bias) * (scale if after else 1)
-        parameters["bias"] = _stored(bias, conv.bias, factor) if after else conv.bias
-    return _replaced(op, inner, type(conv), parameters)
+        bias = computed(np.multiply, doubles(conv.bias), scale, like=(conv.bias, factor)) if after else conv.bias
+        constants["bias"] = bias
+    _fold(rewriter, op, inner, type(conv), constants, kept)
 
 
 class FoldScale(RewritePattern):
@@ -80,20 +82,18 @@ class FoldScale(RewritePattern):
     def match_and_rewrite(self, op: nir.ScaleOp, rewriter: PatternRewriter) -> None:
         inner = _only_source(op)
         if isinstance(inner, nir.ScaleOp):
-            shape = nir.shape_of(op.output)
-            scale = _stored(spread(op.scale, shape) * spread(inner.scale, shape), op.scale, inner.scale)
-            rewriter.replace(op, _replaced(op, inner, nir.ScaleOp, {"scale": scale}))
+            factors = (spread(node.scale, nir.shape_of(op.output)) for node in (op, inner))
+            scale = computed(np.multiply, *factors, like=(op.scale, inner.scale))
+            _fold(rewriter, op, inner, nir.ScaleOp, {"scale": scale})
         elif isinstance(inner, nir.MatrixOp):
-            scale = _vector(op.scale, inner.weight.get_shape()[0])
-            bias = None if inner.bias is None else scale * _vector(inner.bias, len(scale))
-            rewriter.replace(
-                op, _matrix(op, inner, scale[:, None] * doubles(inner.weight), bias, inner.weight, op.scale)
-            )
+            factor = _vector(op.scale, inner.weight.get_shape()[0])
+            like = inner.weight, op.scale
+            constants = {"weight": computed(np.multiply, factor[:, None], doubles(inner.weight), like=like)}
+            if inner.bias is not None:
+                constants["bias"] = computed(np.multiply, factor, _vector(inner.bias, len(factor)), like=like)
+            _fold(rewriter, op, inner, type(inner), constants)
         elif isinstance(inner, nir.ConvOp) and array(op.scale).size == 1:
-            rewriter.replace(op, _conv(op, inner, inner, op.scale, after=True))
-        else:
-            return
-        rewriter.erase(inner)
+            _fold_conv(rewriter, op, inner, inner, op.scale, after=True)
 
 
 class FoldMatrix(RewritePattern):
@@ -105,17 +105,26 @@ class FoldMatrix(RewritePattern):
         weight = doubles(op.weight)
         rows, columns = weight.shape
         bias = None if op.bias is None else _vector(op.bias, rows)
+        constants = dict[str, Dense | None]()
         if isinstance(inner, nir.ScaleOp):
-            scaled = weight * _vector(inner.scale, columns)
-            rewriter.replace(op, _matrix(op, inner, scaled, bias, op.weight, inner.scale))
+            like = op.weight, inner.scale
+            constants["weight"] = computed(np.multiply, weight, _vector(inner.scale, columns), like=like)
         elif isinstance(inner, nir.MatrixOp) and rows * inner.weight.get_shape()[1] <= weight.size + len(inner.weight):
+            like = op.weight, inner.weight
+            constants["weight"] = computed(np.matmul, weight, doubles(inner.weight), like=like)
             if inner.bias is not None:
-                bias = weight @ _vector(inner.bias, columns) + (0 if bias is None else bias)
-            product = weight @ doubles(inner.weight)
-            rewriter.replace(op, _matrix(op, inner, product, bias, op.weight, inner.weight))
+                passed = weight, _vector(inner.bias, columns), np.zeros(rows) if bias is None else bias
+                constants["bias"] = computed(_after, *passed, like=like)
         else:
             return
-        rewriter.erase(inner)
+        if bias is not None and "bias" not in constants:
+            constants["bias"] = computed(np.asarray, bias, like=like)
+        _fold(rewriter, op, inner, nir.AffineOp if "bias" in constants else nir.LinearOp, constants)
+
+
+def _after(weight: Array, inner: Array, bias: Array) -> Array:
+    """A bias that goes through a matrix, with that after it."""
+    return weight @ inner + bias
 
 
 class FoldScaleIntoConv(RewritePattern):
@@ -125,16 +134,19 @@ class FoldScaleIntoConv(RewritePattern):
     def match_and_rewrite(self, op: nir.ConvOp, rewriter: PatternRewriter) -> None:
         inner = _only_source(op)
         if isinstance(inner, nir.ScaleOp) and array(inner.scale).size == 1:
-            rewriter.replace(op, _conv(op, inner, op, inner.scale, after=False))
-            rewriter.erase(inner)
+            _fold_conv(rewriter, op, inner, op, inner.scale, after=False)
 
 
 @dataclass(frozen=True)
 class NirFoldLinearPass(ModulePass):
-    """Fold chains of linear nodes whose intermediate signals lead nowhere else; the last node's name stays."""
+    """Fold chains of linear nodes whose intermediate signals lead nowhere else; the last node's name stays.
+
+    Raises PassFailedException where shapes are not inferred yet.
+    """
 
     name = "nir-fold-linear"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        require_shapes(op)
         patterns = GreedyRewritePatternApplier([FoldScale(), FoldMatrix(), FoldScaleIntoConv()], dce_enabled=False)
         PatternRewriteWalker(patterns).rewrite_module(op)

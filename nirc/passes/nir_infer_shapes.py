@@ -48,6 +48,18 @@ def infer_shapes(module: ModuleOp) -> list[str]:
     return found.faults
 
 
+def require_shapes(module: ModuleOp) -> None:
+    """Raise PassFailedException with the nodes and Inputs whose shapes are not known, for passes that need them."""
+    missing = list[str]()
+    for graph in module.ops:
+        if isinstance(graph, nir.GraphOp):
+            missing += [op.node.data for op in graph.nodes() if None in (shape_of(op.input), shape_of(op.output))]
+            ports = zip(graph.inputs, graph.body.block.args, strict=True)
+            missing += [name.data for name, argument in ports if shape_of(argument) is None]
+    if missing:
+        raise PassFailedException(f"the shapes of {listed(missing)} are not known; run nir-infer-shapes first")
+
+
 @dataclass
 class Shapes:
     """The shapes of a module's signals, what is wrong with them, and what is worth knowing: (topic, statement)."""

@@ -5,7 +5,7 @@
     s x + t x              -> (s + t) x                (Scale)
 
 A repeated edge is a fault of the file, so parallel paths are always through nodes of their own. Sums are computed in
-f64 and rounded once.
+f64 and rounded once; where one overflows, the nodes stay as they are.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Dense, array, dense, spread
+from nirc.dialects.dense import Dense, computed, spread
 from nirc.dialects.nir import quote
+from nirc.passes.nir_infer_shapes import require_shapes
 
 
 @dataclass(frozen=True)
 class NirMergeParallelLinearPass(ModulePass):
     """Merge Linear and Affine nodes, and Scale nodes, that lead from one signal into one sum and nowhere else.
 
-    The merged node keeps the name of the first.
+    The merged node keeps the name of the first. Raises PassFailedException where shapes are not inferred yet.
     """
 
     name = "nir-merge-parallel-linear"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        require_shapes(op)
         with nir.assuming(op) as note:
             for graph in op.ops:
                 if isinstance(graph, nir.GraphOp):
@@ -50,9 +52,8 @@ def _merge(note: nir.Assume, total: nir.SumOp) -> None:
     gone = set[SSAValue]()
     merged = dict[SSAValue, SSAValue]()
     for nodes in groups.values():
-        if len(nodes) < 2:
+        if len(nodes) < 2 or (node := _sum(nodes)) is None:
             continue
-        node = _sum(nodes)
         graph = total.parent_block()
         assert graph is not None
         graph.insert_op_before(node, nodes[0])
@@ -74,28 +75,26 @@ def _merge(note: nir.Assume, total: nir.SumOp) -> None:
         total.erase()
 
 
-def _sum(nodes: list[nir.MatrixOp | nir.ScaleOp]) -> nir.NodeOp:
-    """One node that gives what all give together."""
+def _sum(nodes: list[nir.MatrixOp | nir.ScaleOp]) -> nir.NodeOp | None:
+    """One node that gives what all give together, None where its parameters would overflow."""
     first, shape = nodes[0], nir.shape_of(nodes[0].output)
+    totals = dict[str, Dense | None]()
+    kind = type(first)
     if isinstance(first, nir.ScaleOp):
-        scales = [node.scale for node in nodes if isinstance(node, nir.ScaleOp)]
-        scale: dict[str, Attribute] = {"scale": _total(scales, shape)}
-        return nir.ScaleOp(first.node.data, first.input, nir.with_metadata(scale, *nodes), shape)
-    matrices = [node for node in nodes if isinstance(node, nir.MatrixOp)]
-    biases = [node.bias for node in matrices if node.bias is not None]
-    parameters: dict[str, Attribute] = {
-        "weight": _total([node.weight for node in matrices], matrices[0].weight.get_shape())
-    }
-    if biases:
-        parameters["bias"] = _total(biases, matrices[0].weight.get_shape()[:1])
-    kind = nir.AffineOp if biases else nir.LinearOp
+        totals["scale"] = _total([node.scale for node in nodes if isinstance(node, nir.ScaleOp)], shape)
+    else:
+        matrices = [node for node in nodes if isinstance(node, nir.MatrixOp)]
+        biases = [node.bias for node in matrices if node.bias is not None]
+        totals["weight"] = _total([node.weight for node in matrices], first.weight.get_shape())
+        if biases:
+            totals["bias"] = _total(biases, shape)
+        kind = nir.AffineOp if biases else nir.LinearOp
+    parameters: dict[str, Attribute] = {name: total for name, total in totals.items() if total is not None}
+    if len(parameters) < len(totals):
+        return None
     return kind(first.node.data, first.input, nir.with_metadata(parameters, *nodes), shape)
 
 
-def _total(attrs: list[Dense], shape: tuple[int, ...] | None) -> Dense:
+def _total(attrs: list[Dense], shape: tuple[int, ...] | None) -> Dense | None:
     """The sum, in the widest of the types."""
-    dtype = np.result_type(np.float32, *(array(attr).dtype for attr in attrs))
-    result = spread(attrs[0], shape)
-    for attr in attrs[1:]:
-        result = result + spread(attr, shape)
-    return dense(result.astype(dtype))
+    return computed(lambda *terms: np.add.reduce(terms), *(spread(attr, shape) for attr in attrs), like=tuple(attrs))

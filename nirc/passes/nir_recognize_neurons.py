@@ -18,6 +18,7 @@ from xdsl.passes import ModulePass
 from nirc.dialects import nir
 from nirc.dialects.nir import quote
 from nirc.passes.composites import SUBTRACT, Composite, Parts, Spiking, chosen
+from nirc.passes.nir_infer_shapes import require_shapes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class NirRecognizeNeuronsPass(ModulePass):
     types   NIR's names of what to recognize, `types=LIF,CubaLIF`; all where empty
 
     Where a reset was fed back, the node's metadata says `reset: subtract` from then on.
+    Raises PassFailedException where shapes are not inferred yet.
     """
 
     name = "nir-recognize-neurons"
@@ -35,6 +37,7 @@ class NirRecognizeNeuronsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         composites = chosen(self.types)
+        require_shapes(op)
         with nir.assuming(op) as note:
             for graph in op.ops:
                 if isinstance(graph, nir.GraphOp):

@@ -28,6 +28,18 @@ def test_the_fit_of_a_target(nirc: Nirc) -> None:
     assert "12 of 16 inputs, 48 of 1000 hidden neurons, 8 of 8 readout neurons" in result.out
 
 
+def test_what_a_target_assumes_is_printed(nirc: Nirc) -> None:
+    """All that the JSON holds, each once: what holds without the target too stands above."""
+    held = json.loads(nirc("check", GESTURES, "--target", "xylo", "--json").out)
+    printed = nirc("check", GESTURES, "--target", "xylo").out.splitlines()
+    below = printed[printed.index("  assumptions of its own:") + 1 :]
+    own = [item for item in held["targets"]["xylo"]["assumptions"] if item not in held["assumptions"]]
+    assert any(item.startswith("latency: ") for item in own)
+    assert below == [f"    {item}" for item in own]
+    for item in held["assumptions"]:
+        assert printed.count(f"  {item}") == 1
+
+
 def test_a_misfit(nirc: Nirc) -> None:
     result = nirc("check", EDGES, "--target", "xylo", "--json")
     assert result.status == 1

@@ -59,6 +59,32 @@ def test_strict_names_every_choice(nirc: Nirc) -> None:
         assert any(f"under --strict this must be said: {topic}: " in line for line in result.lines)
 
 
+def test_strict_names_the_flags_that_say_it(nirc: Nirc) -> None:
+    """Who gives what the messages name gets through."""
+    result = nirc(GESTURES, "--target", "xylo", "--strict", "-o", "cfg.json")
+    assert [line.rpartition("; ")[2] for line in result.lines] == [
+        "give --dt SECONDS",
+        "give --scheme NAME",
+        "give --reset KIND",
+        "give --scheme NAME,rec_cut=neuron|weight",
+    ]
+    said = ["--dt", "1e-3", "--scheme", "nir-euler,rec_cut=neuron", "--reset", "subtract"]
+    assert nirc(GESTURES, "--target", "xylo", "--strict", *said, "-o", "cfg.json").status == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ([], "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; --target xylo: nir, snn, xylo"),
+        (["--target", "xylo"], "the way to xylo has no level 'foo'; it has nir, snn, xylo"),
+    ],
+)
+def test_an_unknown_level_lists_the_levels(nirc: Nirc, args: list[str], text: str) -> None:
+    result = nirc(GESTURES, "--emit", "foo", *args)
+    assert result.status == 1
+    assert result.lines[0].endswith(text)
+
+
 def test_strict_passes_when_all_is_said(nirc: Nirc) -> None:
     said = ["--dt", "0.001", "--scheme", "nir-euler", "--reset", "subtract"]
     assert nirc(GESTURES, "--target", "xylo", "--strict", *said, "-o", "cfg.json").status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -76,13 +77,84 @@ def test_options_of_a_way_already_gone_are_refused(nirc: Nirc, tmp_path: Path) -
     (tmp_path / "snn.mlir").write_text(nirc(GESTURES, "--emit", "snn").out)
     late = nirc("snn.mlir", "--emit", "snn", "--dt", "5", "--scheme", "norse")
     assert late.status == 1
-    assert "dt, scheme can only be chosen on the way from nir to snn; the model is at level snn" in late.err
+    assert "dt, scheme cannot be chosen on the way from snn to snn; what can: nothing" in late.err
     piped = nirc(GESTURES, "--pass-pipeline", "nir-infer-shapes", "--dt", "5")
-    assert "--pass-pipeline names its own options" in piped.err
+    assert "dt cannot be chosen beside --pass-pipeline, whose passes have their own" in piped.err
     nirc(GESTURES, "--target", "xylo", "-o", "cfg.json")
     config = nirc("run", "cfg.json", "--input", RASTER, "-o", "out.npy", "--dt", "5", "--reset", "zero")
     assert config.status == 1
     assert "--dt, --reset cannot change a configuration, which runs as it is" in config.err
+
+
+CHIP = "cannot be chosen on the way from nir to snn; what can: dt, scheme, reset, precision"
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ([GESTURES, "--emit", "snn", "--chip", "audio2", "--quantize", "layer"], f"chip, quantize {CHIP}"),
+        ([GESTURES, "--emit", "snn", "--template", "samna.json"], f"template {CHIP}"),
+        (["run", GESTURES, "--input", RASTER, "-o", "out.npy", "--chip", "audio2"], f"chip {CHIP}"),
+        (["check", GESTURES, "--quantize", "layer"], "quantize cannot be chosen without --target; what can: dt, "),
+        (
+            ["snn.mlir", "--target", "xylo", "--dt", "1"],
+            "dt cannot be chosen on the way from snn to xylo; what can: ",
+        ),
+        (["snn.mlir", "--emit", "snn", "--fix", "all"], "snn.mlir: --fix mends .nir files as they are read"),
+        (["check", "snn.mlir", "--fix", "all"], "snn.mlir: --fix mends .nir files as they are read"),
+    ],
+)
+def test_options_that_nothing_looks_at_are_refused(nirc: Nirc, tmp_path: Path, args: list[object], text: str) -> None:
+    (tmp_path / "snn.mlir").write_text(nirc(GESTURES, "--emit", "snn").out)
+    result = nirc(*args)
+    assert (result.status, result.out) == (1, "")
+    assert text in result.err
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_options_of_the_target_are_taken_at_every_level(nirc: Nirc) -> None:
+    """Those that come further down are no mistake, nor are those that say what is so anyway."""
+    for level in ("nir", "snn", "xylo"):
+        given = ["--chip", "audio2", "--quantize", "neuron", "--dt", "1e-3"]
+        assert nirc(GESTURES, "--target", "xylo", "--emit", level, *given).status == 0
+
+
+def test_a_pipeline_and_a_level_are_one_too_many(nirc: Nirc) -> None:
+    result = nirc(GESTURES, "--pass-pipeline", "nir-infer-shapes", "--emit", "nir")
+    assert (result.status, result.out) == (2, "")
+    assert "--emit and --pass-pipeline both say what is printed; give one" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dt": None}, "option dt: None, must be seconds or 'auto'"),
+        ({"dt": True}, "option dt: True, must be seconds or 'auto'"),
+        ({"scheme": 5}, "option scheme: 5, must be text"),
+        ({"reset": 3}, "option reset: 3, must be text"),
+        ({"precision": None}, "option precision: None, must be text"),
+        ({"template": 1}, "option template: 1, must be a path"),
+        ({"step": 1}, "unknown options: step; known: dt, scheme, reset, precision, chip"),
+    ],
+)
+def test_options_of_a_wrong_type(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}"):
+        compile(GESTURES, **options)
+
+
+@pytest.mark.parametrize("dt", [1e-3, np.float32(1e-3), np.float64(1e-3), "1e-3"])
+def test_dt_of_any_number(dt: Any) -> None:
+    assert compile(GESTURES, dt=dt, scheme=None).dt == pytest.approx(1e-3)
+
+
+def test_elided_weights_cannot_be_read_back(nirc: Nirc, tmp_path: Path) -> None:
+    (tmp_path / "short.mlir").write_text(nirc(GESTURES, "--emit", "nir", "--elide-weights-larger-than", "4").out)
+    result = nirc("short.mlir", "--emit", "snn")
+    assert result.status == 1
+    assert result.lines == [
+        "short.mlir: its weights were elided, only their hash was printed; print the IR in full, without "
+        "--elide-weights-larger-than (or, from the --print-ir flags, with a larger N)"
+    ]
 
 
 def test_saturation_is_told(nirc: Nirc, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xdsl.utils.exceptions import DiagnosticException
+
+from nirc.frontend.rasters import arrange
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GESTURES, RASTER = EXAMPLES / "gestures.nir", EXAMPLES / "gestures.npz"
@@ -95,6 +98,32 @@ def test_an_unknown_record(nirc: Nirc) -> None:
     result = nirc("run", GESTURES, "--input", RASTER, "-o", "out.npz", "--record", "hidden:colour")
     assert result.status == 1
     assert "cannot record 'hidden.colour'; there are hidden.spikes" in result.err
+
+
+def test_a_record_without_a_state_lists_the_nodes(nirc: Nirc) -> None:
+    result = nirc("run", GESTURES, "--input", RASTER, "-o", "out.npz", "--record", "hidden")
+    assert result.status == 1
+    assert "cannot record 'hidden'; there are hidden.spikes, hidden.z, hidden.i, hidden.v" in result.err
+    assert "readout" not in result.err
+    assert nirc("run", GESTURES, "--input", RASTER, "-o", "out.npz", "--record", "hidden.v").status == 0
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.zeros(()), "is a single number, must be steps x 12 or steps x batch x 12"),
+        (np.zeros(3), "has the shape 3, must be steps x 12 or steps x batch x 12"),
+    ],
+)
+def test_a_raster_of_too_few_axes(nirc: Nirc, tmp_path: Path, array: np.ndarray[Any, Any], text: str) -> None:
+    np.save(tmp_path / "in.npy", array)
+    result = nirc("run", GESTURES, "--input", "in.npy", "-o", "out.npy")
+    assert result.lines == [f"in.npy: the raster of input 'input' {text}"]
+
+
+def test_a_single_number_is_no_raster_of_a_scalar() -> None:
+    with pytest.raises(DiagnosticException, match=r"is a single number, must be steps or steps x batch$"):
+        arrange(np.zeros(()), {"x": ()})
 
 
 def test_several_arrays_do_not_fit_a_npy(nirc: Nirc) -> None:

@@ -72,13 +72,20 @@ SLOW = {"wide_1500", "nest_300", "chain_2000"}
 
 
 def as_nir(path: Path) -> Any:
-    """The file as the reference package reads it, or None where it cannot."""
+    """The file as the reference package reads it, or None where it cannot.
+
+    nir 1.0.8 refuses legal files with
+    TypeError       fields that it adds later or does not know: Conv2d without input_shape or bias, LIF with type_check
+    ValueError      its inference of shapes: an Input's batch axis, kernels that are not square, parameters of one
+                    element for many neurons; a metadata key `type_check`
+    AssertionError  single numbers beside arrays as a neuron's parameters
+    """
     if path.stem in SLOW:
         return None
     package: Any = importlib.import_module("nir")
     try:
         return package.read(str(path))
-    except (TypeError, ValueError, AssertionError, AttributeError, IndexError, NotImplementedError):
+    except (TypeError, ValueError, AssertionError):
         return None
 
 
@@ -229,6 +236,16 @@ nir.graph @main attributes {inputs = ["x"], outputs = ["a/b"]} {
 """
 
 
+ODD = '{"a/b" = "x", "" = "y", flag = unit, good = "z", in = {"." = dense<1> : tensor<i64>}}'
+METADATA = f"""
+nir.graph @main attributes {{inputs = ["x"], outputs = ["y"], metadata = {ODD}, port_metadata = {{x = {ODD}}}}} {{
+^bb0(%x : !nir.signal<2>):
+  %s = nir.scale "s"(%x) {{scale = dense<2.0> : tensor<f64>, metadata = {ODD}}} : (!nir.signal<2>) -> !nir.signal<2>
+  nir.yield %s : !nir.signal<2>
+}}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
@@ -242,6 +259,25 @@ nir.graph @main attributes {inputs = ["x"], outputs = ["a/b"]} {
             id="no shapes",
         ),
         pytest.param(SLASH.replace("<*>", "<2>"), ["node 'a/b': HDF5 takes no such name"], id="a slash in a name"),
+        pytest.param(
+            SHARED_GRAPH.replace('"a" of', '"a/b" of').replace('"b" of', '"." of'),
+            ["node 'a/b': HDF5 takes no such name", "node '.': HDF5 takes no such name"],
+            id="names of nested graphs",
+        ),
+        pytest.param(
+            METADATA,
+            [
+                f"{where}, metadata {key}"
+                for where in ("node 'x' (Input)", "node 's' (Scale)", "the graph")
+                for key in (
+                    "'a/b': HDF5 takes no such key; rename it, without '/' or NUL",
+                    "'': HDF5 takes no such key; rename it, without '/' or NUL",
+                    "'flag': a .nir file holds numbers and text, not unit",
+                    "'in..': HDF5 takes no such key; rename it, without '/' or NUL",
+                )
+            ],
+            id="metadata",
+        ),
     ],
 )
 def test_what_the_format_cannot_say_is_refused(parse: Callable[[str], ModuleOp], text: str, faults: list[str]) -> None:

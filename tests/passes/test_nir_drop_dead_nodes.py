@@ -32,6 +32,14 @@ def test_golden(rewrite: Callable[..., Any], golden: Callable[[str], None]) -> N
     golden(result.text)
 
 
+GONE = ("deader", "t", "loop", "back")
+
+
+def test_one_dead_node(rewrite: Callable[..., Any]) -> None:
+    text = "\n".join(line for line in DEAD.splitlines() if not any(f"%{name} =" in line for name in GONE))
+    assert rewrite(text, "nir-drop-dead-nodes").assumptions == ("dead nodes: 'dead' reaches no Output and is removed",)
+
+
 def test_a_loop_before_an_output_stays(rewrite: Callable[..., Any]) -> None:
     result = rewrite(DEAD.replace("yield %y", "yield %loop"), "nir-drop-dead-nodes")
     assert list(result.nodes) == ["loop", "back"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects.dense import array, doubles
 
@@ -116,3 +117,74 @@ def test_what_stays(case: str, rewrite: Callable[..., Any]) -> None:
     result = rewrite(KEPT[case], "nir-fold-linear")
     assert len(result.nodes) == (3 if case == "another user" else 2)
     assert result.nodes.keys() >= {"y"}
+
+
+HUGE = "1.0e+30"
+TINY = "1.0e-30"
+
+
+def pair(outer: str, inner: str, first: str, second: str) -> str:
+    """Two nodes in f32 that each hold one of the numbers."""
+    parameters = {
+        "scale": "scale = dense<[{0}, 1.0]> : tensor<2xf32>",
+        "linear": "weight = dense<[[{0}, 1.0], [0.0, 1.0]]> : tensor<2x2xf32>",
+        "affine": "weight = dense<1.0> : tensor<2x2xf32>, bias = dense<[{0}, 1.0]> : tensor<2xf32>",
+    }
+    nodes = node("a", inner, "x", parameters[inner].format(first), "2", "2")
+    return chain(nodes + node("y", outer, "a", parameters[outer].format(second), "2", "2"), "2")
+
+
+def conv_pair(first: str, second: str) -> str:
+    conv = CONV.replace("f64", "f32").replace("[[1.0, 2.0]", f"[[{first}, 2.0]")
+    factor = f"scale = dense<{second}> : tensor<f32>"
+    nodes = node("a", "conv2d", "x", conv, "1x3x3", "1x2x2") + node("y", "scale", "a", factor, "1x2x2", "1x2x2")
+    return chain(nodes, "1x3x3", "1x2x2")
+
+
+@pytest.mark.parametrize("number", [HUGE, TINY])
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [("scale", "scale"), ("scale", "linear"), ("linear", "scale"), ("linear", "linear"), ("scale", "affine")],
+)
+def test_what_f32_cannot_hold_stays(opt: Callable[[str, str], str], outer: str, inner: str, number: str) -> None:
+    """The product is 1e60 or 1e-60: the first is no number of f32, the second is 0 there."""
+    text = pair(outer, inner, number, number)
+    assert opt(text, "nir-fold-linear") == opt(text, "")
+    assert opt(pair(outer, inner, "1.0", "2.0"), "nir-fold-linear").count('"(%') == 1
+
+
+@pytest.mark.parametrize("number", [HUGE, TINY])
+def test_a_convolution_that_f32_cannot_hold_stays(opt: Callable[[str, str], str], number: str) -> None:
+    text = conv_pair(number, number)
+    assert opt(text, "nir-fold-linear") == opt(text, "")
+
+
+def test_what_is_beyond_f64_stays(opt: Callable[[str, str], str]) -> None:
+    text = chain(scale("a", "x", "1.0e+300", "2") + scale("y", "a", "1.0e+300", "2"), "2")
+    assert opt(text, "nir-fold-linear") == opt(text, "")
+
+
+def test_what_cancels_is_folded(rewrite: Callable[..., Any]) -> None:
+    """(1, -1) (1, 1)^T = 0 is right, and 0 times anything too."""
+    inner = "weight = dense<[[1.0, 0.0], [1.0, 0.0]]> : tensor<2x2xf64>"
+    outer = "weight = dense<[[1.0, -1.0], [1.0, 1.0]]> : tensor<2x2xf64>"
+    nodes = node("a", "linear", "x", inner, "2", "2") + node("y", "linear", "a", outer, "2", "2")
+    result = rewrite(chain(nodes, "2"), "nir-fold-linear")
+    assert list(result.nodes) == ["y"]
+    assert doubles(result.nodes["y"].weight).tolist() == [[0, 0], [2, 0]]
+
+
+UNEQUAL = node("s", "scale", "x", "scale = dense<[2.0, -0.5, 0.1]> : tensor<3xf64>", "*", "*") + node(
+    "y", "scale", "s", "scale = dense<[1.0, 2.0]> : tensor<2xf64>", "*", "*"
+)
+
+
+@pytest.mark.parametrize("text", [chain(UNEQUAL, "*", "*"), RULES["scale_of_linear"]])
+@pytest.mark.parametrize(
+    "name", ["nir-fold-linear", "nir-merge-parallel-linear", "nir-recognize-neurons", "nir-expand-neurons"]
+)
+def test_shapes_are_required(opt: Callable[[str, str], str], text: str, name: str) -> None:
+    for size in "23":
+        text = text.replace(f"!nir.signal<{size}>", "!nir.signal<*>")
+    with pytest.raises(PassFailedException, match=r"^the shapes of '.', 'y', 'x' are not known; run nir-infer-shapes"):
+        opt(text, name)

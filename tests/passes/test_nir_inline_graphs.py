@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 import nirc
 from nirc.dialects.dense import Array, array, as_dense
 from nirc.dialects.nir import GraphOp, InstanceOp, NodeOp, SumOp, assumptions, graph_of
-from nirc.passes.convert_nir_to_snn.step import stated_reset
+from nirc.passes.convert_nir_to_snn.step import stated_resets
 from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
 S = "!nir.signal<2>"
@@ -252,7 +252,7 @@ def test_what_a_node_says_of_its_reset_holds(ctx: Context, parse: Parse, own: st
     """There are two keys for the same."""
     sub = graph("sub", "in", "out=%n", li("n", "%in", f", metadata = {{{own}}}"), metadata=f"{{{inherited}}}")
     module = inlined(parse, ctx, graph("main", "x", "y=%s", instance("s", "sub", "%x")) + sub)
-    assert stated_reset(metadata_of(module)["s.n"]) == kind
+    assert stated_resets(metadata_of(module)["s.n"]) == (kind,)
 
 
 def terms(module: ModuleOp) -> list[list[str]]:

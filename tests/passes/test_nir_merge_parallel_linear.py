@@ -72,3 +72,16 @@ def test_what_stays(case: str, rewrite: Callable[..., Any]) -> None:
     result = rewrite(KEPT[case], "nir-merge-parallel-linear")
     assert result.nodes.keys() >= {"a", "b"}
     assert result.assumptions == ()
+
+
+@pytest.mark.parametrize("kind", ["linear", "affine", "scale"])
+def test_a_sum_that_overflows_is_not_made(opt: Callable[[str, str], str], kind: str) -> None:
+    """3e38 twice is no number of f32."""
+    parameters = {
+        "linear": "weight = dense<[[3.0e+38, -2.0], [0.25, 3.0]]> : tensor<2x2xf32>",
+        "affine": "weight = dense<[[1.0, 0.0], [0.0, 1.0]]> : tensor<2x2xf32>, bias = dense<3.0e+38> : tensor<f32>",
+        "scale": "scale = dense<[3.0e+38, 1.0]> : tensor<2xf32>",
+    }
+    text = parallel(node("a", kind, parameters[kind]) + node("b", kind, parameters[kind]), "%a, %b")
+    assert opt(text, "nir-merge-parallel-linear") == opt(text, "")
+    assert opt(text.replace("3.0e+38", "1.0"), "nir-merge-parallel-linear").count("nir." + kind) == 1

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import PassFailedException
 
+import nirc
+from nirc.dialects import nir
 from nirc.dialects.dense import doubles
+from nirc.driver import Program
+from nirc.passes.nir_expand_neurons import NirExpandNeuronsPass
 
 S = "!nir.signal<2>"
 
@@ -164,3 +170,51 @@ def test_a_reset_that_cannot_be_fed_back_is_left(rewrite: Callable[..., Any]) ->
     assert result.types == {"y": "LIF"}
     assert len(result.assumptions) == 1
     assert "only a reset by subtraction of the threshold can be fed back" in result.assumptions[0]
+
+
+def lif_with(threshold: str, r: str, metadata: str = 'reset = "subtract"') -> str:
+    numbers = (f"tau = dense<0.5> : tensor<f32>, r = dense<{r}> : tensor<f32>, v_leak = dense<0.0> : tensor<f32>",)
+    stated = f"metadata = {{{metadata}}}"
+    return graph(node("y", "lif", "x", *numbers, f"v_threshold = dense<{threshold}> : tensor<f32>", stated))
+
+
+@pytest.mark.parametrize(("threshold", "r"), [("1.0e+30", "1.0e-30"), ("1.0e-30", "1.0e+30"), ("1.0", "0.0")])
+def test_a_feedback_that_f32_cannot_hold_is_left(opt: Callable[[str, str], str], threshold: str, r: str) -> None:
+    """-threshold tau / r is 1e60, 1e-60 or no number: the neuron stays as it is, which is said."""
+    text = opt(lif_with(threshold, r), "nir-expand-neurons")
+    assert "nir.lif" in text
+    assert "the factor by which a spike is fed back, a quotient by r, overflows or underflows" in text
+    assert "nir.lif" not in opt(lif_with("1.0", "1.0"), "nir-expand-neurons")
+
+
+def test_a_gain_that_f32_cannot_hold_keeps_the_parts_apart(opt: Callable[[str, str], str]) -> None:
+    text = (
+        CUBA_LIF_GAIN.replace("f64", "f32").replace("0.5, 2.0]", "1.0e+30, 2.0]").replace("2.0, 4.0]", "1.0e+30, 4.0]")
+    )
+    assert "nir.cuba_lif" not in opt(text, "nir-recognize-neurons")
+
+
+def test_metadata_that_contradicts_itself_is_no_subtraction(opt: Callable[[str, str], str]) -> None:
+    text = opt(lif_with("1.0", "1.0", 'reset = "subtract", reset_mechanism = "zero"'), "nir-expand-neurons")
+    assert "its metadata states subtract and zero" in text
+
+
+STATED = 'metadata = {dt = dense<0.1> : tensor<f64>, reset = "subtract", note = "kept"}'
+
+
+@pytest.mark.parametrize("types", ["CubaLIF", "CubaLIF,LIF"])
+def test_an_expanded_neuron_keeps_dt(ctx: Context, parse: Callable[[str], ModuleOp], types: str) -> None:
+    """Each part states what the neuron stated, so that --dt auto finds the same step."""
+    numbers = {"tau_mem": 0.5, "tau_syn": 0.4, "r": 2.0, "w_in": 3.0, "v_leak": 0.0, "v_threshold": 0.6}
+    module = parse(graph(node("y", "cuba_lif", "x", *(number(*item) for item in numbers.items()), STATED)))
+    assert nirc.compile(Program(module.clone())).dt == 0.1
+    NirExpandNeuronsPass(tuple(types.split(","))).apply(ctx, module)
+    module.verify()
+    graph_op = nir.graph_of(module)
+    assert graph_op is not None
+    nodes = list(graph_op.nodes())
+    assert len(nodes) == (2 if types == "CubaLIF" else 4)
+    for part in nodes:
+        assert part.metadata is not None
+        assert set(part.metadata.data) == {"dt", "note"} | ({"reset"} if part.NIR_TYPE == "LIF" else set())
+    assert nirc.compile(Program(module), scheme="nir-euler,if_gain=r").dt == 0.1

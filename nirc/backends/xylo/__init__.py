@@ -17,14 +17,20 @@ from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
 from nirc.passes.nir_infer_shapes import NirInferShapesPass
 from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 from nirc.passes.nir_recognize_neurons import NirRecognizeNeuronsPass
+from nirc.passes.snn_flatten import SnnFlattenPass
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
+from nirc.passes.xylo_add_relays import XyloAddRelaysPass
 from nirc.passes.xylo_check_limits import XyloCheckLimitsPass
+from nirc.passes.xylo_choose_scales import XyloChooseScalesPass
+from nirc.passes.xylo_fit_time_constants import XyloFitTimeConstantsPass
 from nirc.passes.xylo_place import XyloPlacePass
 from nirc.passes.xylo_quantize import XyloQuantizePass
+from nirc.passes.xylo_vendor_scales import XyloVendorScalesPass
 
 
 def stages(options: Options) -> Stages:
     """From `nir` to what `XyloTarget` can print."""
+    mapping, per = options.mapping or "faithful", options.quantize or "neuron"
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass(), NirRecognizeNeuronsPass(("CubaLIF",))),
         "snn": (
@@ -38,9 +44,16 @@ def stages(options: Options) -> Stages:
             ),
         ),
         "xylo": (
+            SnnFlattenPass(),
             SnnFoldLinearPathsPass(),
-            ConvertSnnToXyloPass(options.chip or xylo.DEFAULT_CHIP),
-            XyloQuantizePass(options.quantize or "neuron"),
+            ConvertSnnToXyloPass(options.chip or xylo.DEFAULT_CHIP, mapping),
+            *(
+                (XyloFitTimeConstantsPass("nearest"), XyloVendorScalesPass(per))
+                if mapping == "vendor"
+                else (XyloChooseScalesPass(per, options.calibrate), XyloFitTimeConstantsPass())
+            ),
+            XyloQuantizePass(),
+            XyloAddRelaysPass(),
             XyloPlacePass(),
             XyloCheckLimitsPass(),
         ),

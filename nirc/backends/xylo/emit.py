@@ -210,11 +210,7 @@ def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
 
 def _layer_scales(part: xylo.HiddenOp | xylo.ReadoutOp) -> dict[str, list[float]]:
     """LSB of v per unit of v, neuron by neuron."""
-    scales, values, at = dict[str, list[float]](), part.numbers("scale"), 0
-    for name, size in part.sizes().items():
-        scales[name] = values[at : at + size].tolist()
-        at += size
-    return scales
+    return {name: part.numbers("scale")[place].tolist() for name, place in part.places().items()}
 
 
 def _template(path: str) -> Json:

@@ -7,7 +7,7 @@ computes; cycles are cut; what the file leaves open is chosen as the scheme says
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -24,8 +24,9 @@ from nirc.dialects.nir import assume, listed, quote
 from nirc.passes.convert_nir_to_snn import neurons, stateless
 from nirc.passes.convert_nir_to_snn.cycles import Schedule, operands, schedule, sources
 from nirc.passes.convert_nir_to_snn.schemes import Scheme, parse_scheme
-from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, RESETS, Step, delay_steps, shape_of, stated_reset
+from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, RESETS, Step, delay_steps, shape_of, stated_resets
 from nirc.passes.convert_nir_to_snn.time_step import find_dt, stated_dt
+from nirc.passes.nir_infer_shapes import require_shapes
 
 LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, SSAValue], SSAValue]] = {
     nir.AffineOp: stateless.lower_matrix,
@@ -73,25 +74,20 @@ class ConvertNirToSnnPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         scheme = self.chosen_scheme()
-        for graph in tuple(op.ops):
-            if isinstance(graph, nir.GraphOp):
-                _require_flat_and_shaped(graph)
-                dt = self.chosen_dt(op, graph, scheme)
-                network = _Conversion(self, op, graph, scheme, dt).convert()
-                op.body.block.insert_op_before(network, graph)
-                graph.detach()
-                graph.erase()
+        graphs = [graph for graph in op.ops if isinstance(graph, nir.GraphOp)]
+        if nested := [instance.node.data for graph in graphs for instance in graph.instances()]:
+            raise PassFailedException(f"there are nested graphs, {listed(nested)}; run nir-inline-graphs first")
+        require_shapes(op)
+        for graph in graphs:
+            dt = self.chosen_dt(op, graph, scheme)
+            network = _Conversion(self, op, graph, scheme, dt).convert()
+            op.body.block.insert_op_before(network, graph)
+            graph.detach()
+            graph.erase()
 
     def chosen_scheme(self) -> Scheme:
         """The scheme with --reset put in."""
-        text = self.scheme
-        if self.reset is not None and self.reset != "auto":
-            text = f"{parse_scheme(text).name if text is None else text},reset={self.reset}"
-        chosen = parse_scheme(text)
-        if self.scheme is None:
-            chosen = replace(
-                chosen, given=chosen.given & frozenset({"reset", "reset_lif", "reset_if"} if self.reset else ())
-            )
+        chosen = parse_scheme(self.scheme, None if self.reset == "auto" else self.reset)
         if self.precision not in ("f32", "f64"):
             raise DiagnosticException(f"precision '{self.precision}' is neither f32 nor f64")
         return chosen
@@ -115,15 +111,6 @@ class ConvertNirToSnnPass(ModulePass):
         return dt
 
 
-def _require_flat_and_shaped(graph: nir.GraphOp) -> None:
-    nested = [instance.node.data for instance in graph.instances()]
-    if nested:
-        raise PassFailedException(f"the graph holds the nested graphs {listed(nested)}; run nir-inline-graphs first")
-    missing = [node.node.data for node in graph.nodes() if node.output.type.shape is None]
-    if missing:
-        raise PassFailedException(f"the shapes of {listed(missing)} are not known; run nir-infer-shapes first")
-
-
 @dataclass
 class _Conversion:
     """One graph on its way to a network."""
@@ -141,7 +128,7 @@ class _Conversion:
 
     def convert(self) -> snn.NetworkOp:
         element = f64 if self.options.precision == "f64" else f32
-        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset, stated_reset(self.graph.metadata))
+        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset, stated_resets(self.graph.metadata))
         found = (node for node in self.graph.nodes() if isinstance(node, nir.DelayOp))
         delays = {node.node.data: delay_steps(node, self.dt) for node in found}
         plan = schedule(self.graph, self.scheme["rec_cut_at"], delays)
@@ -282,7 +269,7 @@ class _Conversion:
             *((quote(name), node.metadata) for name, node in plan.nodes.items()),
         ):
             keys = [key for key in RESET_KEYS if metadata is not None and key in metadata.data]
-            if keys and stated_reset(metadata) is None:
+            if keys and not stated_resets(metadata):
                 known = ", ".join(RESETS)
                 note("note", "metadata", f"{keys[0]} of {who} is none of {known} and is not used")
             if metadata is not None and "dt" in metadata.data and stated_dt(metadata) is None:

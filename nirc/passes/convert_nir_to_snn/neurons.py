@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, SSAValue
 from nirc.dialects import nir, snn
 from nirc.dialects.dense import Array, as_dense, doubles
 from nirc.dialects.nir import quote
-from nirc.passes.convert_nir_to_snn.step import Step, shape_of, stated_reset
+from nirc.passes.convert_nir_to_snn.step import Step, shape_of, stated_resets
 
 _F32 = 1e-6
 """How far a time constant stored in f32 may fall short of a step that it is meant to equal."""
@@ -110,10 +110,13 @@ class Neuron:
         option = options.get(type(self.op), "reset")
         kind = self.step.scheme[option]
         if kind == "auto":
-            stated = stated_reset(self.op.metadata) or self.step.stated_reset
-            if stated is not None:
+            own = stated_resets(self.op.metadata)
+            if stated := own or self.step.stated_resets:
+                if len({"zero" if kind == "v_reset" and not self["v_reset"].any() else kind for kind in stated}) > 1:
+                    whose = "its" if own else "the graph's"
+                    self.fail("reset", f"{whose} metadata states both {' and '.join(stated)}; give --reset")
                 self.step.stated.add(self.name)
-                kind = stated
+                kind = stated[0]
             else:
                 kind = "v_reset" if np.any(self["v_reset"]) else self.step.auto_reset
         self.step.resets.setdefault(kind, []).append(self.name)

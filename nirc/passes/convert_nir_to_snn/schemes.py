@@ -6,6 +6,7 @@ measured in nirc's specification of simulators' semantics; a = membrane decay, b
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from xdsl.utils.exceptions import DiagnosticException
@@ -133,13 +134,16 @@ SCHEMES: dict[str, Scheme] = {
 DEFAULT = "nir-euler"
 
 
-def parse_scheme(text: str | None) -> Scheme:
-    """`NAME[,option=value...]`, or the default where there is none.
+def parse_scheme(text: str | None, reset: str | None = None) -> Scheme:
+    """`NAME[,option=value...]`, or the default where there is none; `reset` (--reset) wins over the option.
 
-    Raises DiagnosticException with everything in the text that is not known.
+    Raises DiagnosticException with everything in the text that is not known, or said twice.
     """
     name, *changes = (text or DEFAULT).split(",")
-    faults = list[str]()
+    counts = Counter(change.partition("=")[0] for change in changes)
+    faults = [f"scheme option {option} is given {n} times; give it once" for option, n in counts.items() if n > 1]
+    if reset is not None:
+        changes.append(f"reset={reset}")
     if name not in SCHEMES:
         faults.append(f"unknown scheme '{name}'; known: {', '.join(SCHEMES)}")
     scheme = SCHEMES.get(name, SCHEMES[DEFAULT])

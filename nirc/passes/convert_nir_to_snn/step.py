@@ -21,7 +21,7 @@ class Step:
     dt: float
     element: ElementType
     auto_reset: str
-    stated_reset: str | None = None
+    stated_resets: tuple[str, ...] = ()
     """What the graph's metadata says of the reset."""
     block: Block = field(default_factory=Block)
     arguments: list[BlockArgument] = field(default_factory=list[BlockArgument])
@@ -118,10 +118,8 @@ RESET_KEYS = ("reset", "reset_mechanism")
 """The keys of metadata that state the kind of reset."""
 
 
-def stated_reset(metadata: DictionaryAttr | None) -> str | None:
-    """The kind of reset that metadata states under `reset` or `reset_mechanism`, None where it states none."""
-    for key in RESET_KEYS:
-        stated = metadata.data.get(key) if metadata is not None else None
-        if isinstance(stated, StringAttr) and stated.data.lower() in RESETS:
-            return RESETS[stated.data.lower()]
-    return None
+def stated_resets(metadata: DictionaryAttr | None) -> tuple[str, ...]:
+    """The kinds of reset that metadata states under `reset` and `reset_mechanism`: none, one, or two that differ."""
+    stated = [metadata.data.get(key) for key in RESET_KEYS] if metadata is not None else []
+    words = [attr.data.lower() for attr in stated if isinstance(attr, StringAttr)]
+    return tuple(dict.fromkeys(RESETS[word] for word in words if word in RESETS))

@@ -392,6 +392,42 @@ def test_the_flag_reset_auto_is_no_reason_to_pass_metadata_over(convert: Convert
     assert resets(convert(text, at("nir-exp-euler,reset=auto"))) == [SUBTRACT]
 
 
+def test_the_flag_reset_wins_over_the_option(convert: Convert) -> None:
+    conversion = ConvertNirToSnnPass(dt=DT, scheme="nir-euler,reset=zero", reset="subtract", precision="f64")
+    assert resets(convert(lif(), conversion)) == [SUBTRACT]
+
+
+CONTRADICTION = 'reset = "subtract", reset_mechanism = "zero"'
+
+
+@pytest.mark.parametrize(
+    ("text", "whose"),
+    [(at_node(lif(), CONTRADICTION), "its"), (at_graph(lif(), CONTRADICTION), "the graph's")],
+    ids=["node", "graph"],
+)
+def test_metadata_that_contradict_themselves_are_refused(convert: Convert, text: str, whose: str) -> None:
+    with pytest.raises(
+        PassFailedException,
+        match=rf"^node 'n' \(LIF\), reset: {whose} metadata states both subtract and zero; give --reset$",
+    ):
+        convert(text, AUTO)
+    for flag, expected in (("zero", ZERO), ("subtract", SUBTRACT)):
+        assert resets(convert(text, ConvertNirToSnnPass(dt=DT, reset=flag, precision="f64"))) == [expected]
+
+
+def test_metadata_of_two_words_for_the_same_do_not_contradict(convert: Convert) -> None:
+    """A reset to a v_reset of 0 is a reset to zero."""
+    assert resets(convert(at_node(lif(), 'reset = "soft", reset_mechanism = "subtract"'), AUTO)) == [SUBTRACT]
+    assert resets(convert(at_node(lif(v_reset=0), 'reset = "hard", reset_mechanism = "zero"'), AUTO)) == [ZERO]
+    with pytest.raises(PassFailedException, match="states both v_reset and zero"):
+        convert(at_node(lif(), 'reset = "hard", reset_mechanism = "zero"'), AUTO)
+
+
+def test_a_node_of_its_own_word_is_not_asked_for_the_graphs(convert: Convert) -> None:
+    text = at_graph(at_node(lif(), 'reset = "zero"'), CONTRADICTION)
+    assert resets(convert(text, AUTO)) == [ZERO]
+
+
 def test_an_option_for_one_kind_of_neuron_wins_over_metadata_there(convert: Convert) -> None:
     stated = 'reset = "subtract"'
     assert resets(convert(at_graph(lif(), stated), at("nir-euler,reset_lif=zero"))) == [ZERO]
@@ -494,6 +530,8 @@ def test_snntorch_refuses_a_gain_that_is_not_tau_over_dt(convert: Convert) -> No
         ("norse,reset=never", r"scheme option reset: 'never' is not one of auto, zero, v_reset, subtract"),
         ("norse,if_decay=2", r"scheme option if_decay: '2' is not a number in \[0, 1\]"),
         ("norse,if_decay=much", r"scheme option if_decay: 'much' is not a number in \[0, 1\]"),
+        ("norse,reset=zero,reset=subtract", r"scheme option reset is given 2 times; give it once"),
+        ("norse,clip=true,compare=>,clip=true", r"scheme option clip is given 2 times; give it once"),
         ("norse,if_decay=nan", r"scheme option if_decay: 'nan' is not a number in \[0, 1\]"),
     ],
 )

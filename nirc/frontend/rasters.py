@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 from xdsl.utils.exceptions import DiagnosticException
 
-from nirc.dialects.dense import Array
+from nirc.dialects.dense import Array, shape_text
 from nirc.dialects.nir import quote
 from nirc.frontend.hdf5 import is_hdf5
 from nirc.frontend.nir_data import NirData, read_nir_data, to_rasters, write_nir_data
@@ -125,18 +125,16 @@ def arrange(
         array = arrays[name]
         if array.dtype.kind not in "biuf":
             faults.append(f"the raster of input {quote(name)} holds {array.dtype}, numbers are expected")
-        elif array.shape[1:] == shape:
+        elif array.ndim == len(shape) + 1 and array.shape[1:] == shape:
             found[name] = array[:, None]
             batched.add(False)
         elif array.ndim == len(shape) + 2 and array.shape[2:] == shape:
             found[name] = array.swapaxes(0, 1) if batch_first else array
             batched.add(True)
         else:
-            wanted = "x".join(map(str, shape))
-            faults.append(
-                f"the raster of input {quote(name)} has the shape {'x'.join(map(str, array.shape))}, must "
-                f"be steps x {wanted} or steps x batch x {wanted}"
-            )
+            held = f"has the shape {shape_text(array.shape)}" if array.ndim else "is a single number"
+            wanted = "".join(f" x {n}" for n in shape)
+            faults.append(f"the raster of input {quote(name)} {held}, must be steps{wanted} or steps x batch{wanted}")
         if name in found and found[name].dtype.kind == "f" and not np.all(np.isfinite(found[name])):
             faults.append(f"the raster of input {quote(name)} holds values that are not finite")
     if not faults and (len(batched) > 1 or len({array.shape[:2] for array in found.values()}) > 1):

@@ -1,0 +1,225 @@
+"""`xylo-choose-scales`: how much of v is one LSB, neuron by neuron, and by how much the weights are shifted.
+
+A neuron's largest weight becomes 127 << k, unless its threshold would pass 2^14 LSB or its bias 8 bits:
+
+    s = min(127 2^k / weight, 2^14 / threshold, 127 / bias)        per target neuron, or the least of a layer
+
+A larger k gives the states finer steps and less room. Two things decide, and no bound tells which weighs more:
+
+- a hidden neuron of the chip fires n times in a step where v reaches n thresholds, the network's neuron once. A
+  threshold of 2^14 prevents that: v ends at 32767, below twice the threshold;
+- but then v ends at -2 thresholds too, and what inhibition adds beyond is lost.
+
+So the pass tries: it runs the network of real numbers and the rounded one over a raster of input and takes the shifts
+under which most spikes coincide. The raster is the user's, or random events at several rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import DiagnosticException, PassFailedException
+
+from nirc.dialects import xylo
+from nirc.dialects.dense import Array, dense
+from nirc.dialects.nir import assume, quote
+from nirc.dialects.xylo import XyloLimits
+from nirc.frontend import rasters
+from nirc.interpreters.xylo import QuickXyloEvaluator, RealXyloEvaluator
+from nirc.passes.xylo_check_limits import structural_violations
+from nirc.passes.xylo_fit_time_constants import fit_time_constants
+from nirc.passes.xylo_quantize import applied, onto, to_integers
+
+_SINGLE = 2.0**14
+"""The least threshold that v cannot reach twice."""
+_SHIFTS = range(XyloLimits.SHIFT[0], XyloLimits.SHIFT[1] + 1)
+_WEIGHT = 127
+"""Symmetric: -128 would have no counterpart."""
+_TINY = 1e-300
+
+_RATES = (0.05, 0.1, 0.2, 0.3)
+"""Events per channel and step of the probe."""
+_SAMPLES = 4
+"""Samples of the probe at each rate; with one, which shifts win depends on the seed."""
+_PROBE = 64
+"""Steps of the probe."""
+_MOST = 4096
+"""Steps of a user's raster that are looked at, over all samples: trials take time."""
+
+
+@dataclass(frozen=True)
+class XyloChooseScalesPass(ModulePass):
+    """Give every `xylo.network` of real numbers its scales and shifts.
+
+    per     `neuron` (each target neuron has a scale of its own) or `layer` (the neurons of a NIR node share one)
+    raster  a file with input of the network; none: random events
+    """
+
+    name = "xylo-choose-scales"
+
+    per: str = "neuron"
+    raster: str | None = None
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.per not in ("neuron", "layer"):
+            raise PassFailedException(f"quantize '{self.per}' is neither neuron nor layer")
+        for network in op.ops:
+            if isinstance(network, xylo.NetworkOp) and not network.hidden.quantized():
+                if faults := list(structural_violations(network, network.limits)):
+                    raise PassFailedException("\n".join(f"xylo {network.chip.data}: {fault}" for fault in faults))
+                _Search(op, network, self.per, self.events(op, network)).choose()
+
+    def events(self, module: ModuleOp, network: xylo.NetworkOp) -> dict[str, Array]:
+        """The raster to try with: [T, B, N] by input."""
+        sizes = network.input.sizes()
+        if self.raster is None:
+            statement = (
+                f"weight scales and shifts by spike coincidence over {_PROBE} steps of random events at "
+                f"{_RATES[0]:g} to {_RATES[-1]:g} per channel and step each; give --calibrate with input of your task"
+            )
+            assume(module, "note", "scales", statement)
+            return _probe(sizes)
+        try:
+            given = rasters.prepare(rasters.load(self.raster), {name: (size,) for name, size in sizes.items()}, None)
+            arrays = rasters.arrange(given.arrays, {name: (size,) for name, size in sizes.items()}).arrays
+        except DiagnosticException as error:
+            raise PassFailedException("\n".join(f"--calibrate: {line}" for line in str(error).splitlines())) from error
+        steps, batch, _ = next(iter(arrays.values())).shape
+        samples = max(1, min(batch, _MOST // max(steps, 1)))
+        part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
+        statement = (
+            f"weight scales and shifts by spike coincidence over {min(steps, _MOST)} steps of {samples} of the "
+            f"{batch} sample(s) of {self.raster}"
+        )
+        assume(module, "given", "scales", statement)
+        return part
+
+
+def _probe(sizes: Mapping[str, int]) -> dict[str, Array]:
+    """The same events for the same channels every time."""
+    rng = np.random.default_rng(0)
+    rates = np.repeat(_RATES, _SAMPLES)[:, None]
+    return {name: (rng.random((_PROBE, len(rates), size)) < rates).astype(np.int64) for name, size in sizes.items()}
+
+
+@dataclass(frozen=True)
+class _Shifts:
+    """The shift of each matrix."""
+
+    inputs: int = 0
+    hidden: int = 0
+    readout: int = 0
+
+
+class _Search:
+    """The trials of one network."""
+
+    def __init__(self, module: ModuleOp, network: xylo.NetworkOp, per: str, events: dict[str, Array]):
+        self.module, self.network, self.per, self.events = module, network, per, events
+        self.hidden, self.readout = list(network.hidden.sizes()), list(network.readout.sizes())
+        self.batch = next(iter(events.values())).shape[1]
+        silent = network.readout.read_by_membrane()
+        self.keys = tuple(f"{name}.spikes" for name in [*self.hidden, *self.readout] if name not in silent)
+        results = RealXyloEvaluator(network, self.batch, (*self.keys, *(f"{name}.v" for name in silent))).run(events)
+        self.wanted = {key: results[key] for key in self.keys}
+        """The spikes of real numbers."""
+        self.peaks = {name: float(np.abs(results[f"{name}.v"]).max(initial=0)) for name in silent}
+        """The largest |v| of each layer that is read by its membrane."""
+        self.fitted = network.clone()
+        fit_time_constants(self.fitted)
+        self.known = dict[_Shifts, dict[str, Array]]()
+
+    def choose(self) -> None:
+        """Find the best shifts, store them, and say how close they come."""
+        shifts = self.best()
+        self.store(self.network, shifts)
+        self.report(self.trial(shifts))
+
+    def best(self) -> _Shifts:
+        """The shifts under which most spikes coincide: the hidden neurons', then the readout's."""
+        hidden, inside = self.network.hidden, _SHIFTS
+        if self.network.relays:  # they are exact with unshifted weights alone
+            inside = range(1)
+        best = self.pick(self.hidden, (_Shifts(k, min(k, inside[-1])) for k in _SHIFTS))
+        if np.any(hidden.numbers("weights")):
+            best = self.pick(self.hidden, [best, *(replace(best, hidden=k) for k in inside)])
+            best = self.pick(self.hidden, [best, *(replace(best, inputs=k) for k in _SHIFTS)])
+        return self.pick(self.readout, (replace(best, readout=k) for k in inside)) if self.readout else best
+
+    def pick(self, layers: list[str], choices: Iterable[_Shifts]) -> _Shifts:
+        """The first of those under which most spikes of the layers coincide."""
+        return max(choices, key=lambda choice: self.coincidence(layers, self.trial(choice)))
+
+    def trial(self, shifts: _Shifts) -> dict[str, Array]:
+        """The spikes under such shifts."""
+        if shifts not in self.known:
+            network = self.fitted.clone()
+            self.store(network, shifts)
+            to_integers(network)
+            results = QuickXyloEvaluator(network, self.batch, self.keys).run(self.events)
+            self.known[shifts] = {key: results[key] for key in self.keys}
+        return self.known[shifts]
+
+    def coincidence(self, layers: list[str], found: dict[str, Array]) -> float:
+        """The mean of F1 over those layers that fire."""
+        keys = [key for key in map("{}.spikes".format, layers) if key in found and np.any(self.wanted[key])]
+        return float(np.mean([f1(self.wanted[key], found[key]) for key in keys])) if keys else 0.0
+
+    def store(self, network: xylo.NetworkOp, shifts: _Shifts) -> None:
+        """Write scales and shifts into a network."""
+        for part, shift in zip(network.parts(), (shifts.inputs, shifts.hidden, shifts.readout), strict=True):
+            part.properties["weight_shift"] = IntegerAttr(shift, i64)
+        for part, fitted in ((network.hidden, self.fitted.hidden), (network.readout, self.fitted.readout)):
+            part.properties["scale"] = dense(self.scales(fitted, shifts))
+
+    def scales(self, part: xylo.HiddenOp | xylo.ReadoutOp, shifts: _Shifts) -> Array:
+        """LSB per unit of v of a population."""
+        shift_of = dict(zip(self.fitted.parts(), (shifts.inputs, shifts.hidden, shifts.readout), strict=True))
+
+        def shifted(source: xylo.Group) -> Array:
+            return np.abs(source.numbers("weights")) / 2.0 ** shift_of[source]
+
+        largest = onto(part, self.fitted, shifted).max(axis=0, initial=0)
+        largest = largest / applied(part.numbers("dash_syn").reshape(part.size))
+        limits = [(_WEIGHT, largest), (XyloLimits.BIAS[1], np.abs(part.numbers("bias")))]
+        scale = np.min([most / np.maximum(values, _TINY) for most, values in limits], axis=0)
+        for name, here in part.places().items():
+            # Half the range for a membrane that is read: the raster need not hold the largest value there will be.
+            full = max(self.peaks[name], _TINY) if name in self.peaks else part.numbers("threshold")[here]
+            scale[here] = np.minimum(scale[here], _SINGLE / full)
+            if self.per == "layer" or name in self.peaks:
+                scale[here] = scale[here].min()
+        return scale
+
+    def report(self, found: dict[str, Array]) -> None:
+        """How many spikes coincide, and where a neuron fires several times in a step."""
+        for key, got in found.items():
+            name, wanted = quote(key.removesuffix(".spikes")), self.wanted[key]
+            text = f"{f1(wanted, got):.0%} of the spikes of {name} coincide with those of the network"
+            counts = f" (F1; {int(got.sum())} spikes, {int(wanted.sum())} in the network)"
+            assume(self.module, "note", "coincidence", text + counts)
+        hidden = self.network.hidden
+        held = np.rint(hidden.numbers("threshold") * hidden.numbers("scale"))
+        for name, here in hidden.places().items():
+            got = found[f"{name}.spikes"].astype(int)
+            several = int(np.maximum(got - 1, 0).sum())
+            if np.all(2 * held[here] > XyloLimits.THRESHOLD[1]):
+                text = f"{quote(name)} fires at most once a step: v ends below twice its threshold"
+            else:
+                text = (
+                    f"{quote(name)} fires several times in a step where v reaches several thresholds: {several} of "
+                    f"its {int(got.sum())} spikes over the raster of the scales; the network's neurons fire once"
+                )
+            assume(self.module, "note", "spikes", text)
+
+
+def f1(wanted: Array, found: Array) -> float:
+    """Spike coincidence 2 sum(min) / (sum + sum) of two rasters of counts; surplus spikes count against it."""
+    wanted, found = wanted.astype(np.int64), found.astype(np.int64)
+    total = int(wanted.sum() + found.sum())
+    return 2 * int(np.minimum(wanted, found).sum()) / total if total else 1.0
