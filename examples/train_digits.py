@@ -8,7 +8,7 @@ digits_conv.npz       the test split for the third, `input` [steps, samples, 1, 
 digits_labels.npz     `labels` [samples] of both and `codes` [10, 8], for `score_digits.py`
 
 **Data.** scikit-learn's `load_digits`: 1797 images of 8 x 8 pixels 0..16 (UCI "Optical Recognition of Handwritten
-Digits"). A fifth of each class is the test split, scored once at the end. `--validate` trains on four fifths of the
+Digits"). A fifth of each class is the test split, scored at the end. `--validate` trains on four fifths of the
 training split and scores its last fifth; that is how the constants below were chosen.
 
 **Encoding.** Each of the 16 channels sees a block of 2 x 2 pixels, one pixel after the other for 8 steps each, in which
@@ -27,8 +27,8 @@ counts n of the readouts, the class is the c with the largest codes[c] . n.
 and NIR's IF, v' = v + x, which is the same without decay and filter.
 
 **Training.** Backpropagation through time with Adam on the cross-entropy. 1/(1 + 5|v' - 1|)^2 stands for the derivative
-of [v' > 1], and none goes through the reset. So that chips compute the same, weights are noisy in training, and a
-penalty keeps v' below 1.8 (from 2 on a chip may fire twice in a step) and above -1 (where some chips clip).
+of [v' > 1], and none goes through the reset. A seventh of the events is lost and weights are noisy in training, for what
+a chip rounds; a penalty keeps v' below 1.8, as some chips fire twice from 2 on, and above -3 (IF: -1, where some clip).
 
 Everything is drawn from PCG64 with fixed seeds and computed on one thread: the same files come out every time.
 """
@@ -371,8 +371,8 @@ def train(network: Network, x: Array, labels: Array, task: Task) -> None:
 
 
 TASKS = {
-    "digits": Task(lambda: cuba_network(recurrent=False), blocks, CODES, 5e-3, 150),
-    "digits_recurrent": Task(lambda: cuba_network(recurrent=True), blocks, CODES, 5e-3, 150),
+    "digits": Task(lambda: cuba_network(recurrent=False), blocks, CODES, 5e-3, 300),
+    "digits_recurrent": Task(lambda: cuba_network(recurrent=True), blocks, CODES, 5e-3, 300),
     "digits_conv": Task(conv_network, pixels, ONE_HOT, 5e-3, 60),
 }
 

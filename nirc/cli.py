@@ -69,8 +69,14 @@ _model_options = _options(
 )
 _chip_options = _options(
     click.option("--chip", type=click.Choice(_CHIPS), help="The generation of the target's chip."),
+    click.option(
+        "--mapping", type=click.Choice(["faithful", "vendor"]), help="vendor: the numbers of the vendor's own route."
+    ),
     click.option("--quantize", type=click.Choice(["layer", "neuron"]), help="Scales per layer or per target neuron."),
+    click.option("--calibrate", metavar="RASTER", help="Input of your task, by which scales are chosen."),
 )
+_OPTIONS = ("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate")
+"""The flags above that a pipeline takes as options."""
 _print_options = _options(
     click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
     click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
@@ -225,7 +231,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
             passes=_pipeline(flags["pass_pipeline"]),
             strict=flags["strict"],
             watch=watch,
-            **_of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize", "template"),
+            **_of(flags, *_OPTIONS, "template"),
         )
         limit = flags["elide_weights_larger_than"]
         content = program.text(limit).encode() if ir else program.emit()
@@ -322,15 +328,16 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
 
 def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
     if model.endswith(".json"):
-        said = {"dt": "auto", "scheme": None, "reset": None, "precision": "f32", "quantize": None, "strict": False}
+        unset = {"dt": "auto", "precision": "f32", "strict": False}
         useless = ["--fix"] if flags["fixes"] else list[str]()
-        useless += [f"--{name}" for name, default in said.items() if flags[name] != default]
+        named = (name for name in (*_OPTIONS, "strict") if name != "chip")
+        useless += [f"--{name}" for name in named if flags[name] != unset.get(name)]
         if level not in (None, target, *_RUN):
             useless.append("--level")
         if useless:
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
-    options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
+    options = _of(flags, *_OPTIONS)
     return driver.compile(
         model,
         target or (level if level in _RUN else None),
@@ -370,7 +377,7 @@ def check_command(model: str, target: tuple[str, ...], *, as_json: bool, **flags
     from nirc import checking
 
     with _faults(model):
-        options = _of(flags, "dt", "scheme", "reset", "precision", "chip", "quantize")
+        options = _of(flags, *_OPTIONS)
         findings = checking.check(model, target, fixes=flags["fixes"], strict=flags["strict"], **options)
     if as_json:
         click.echo(json.dumps(findings, indent=2))

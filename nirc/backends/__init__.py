@@ -80,7 +80,7 @@ class Backend:
     stages: Callable[[Options], Stages]
     emit: Callable[[ModuleOp, Options], bytes]
     chip: Chip | None = None
-    emits_by: tuple[str, ...] = ("template",)
+    emits_by: tuple[str, ...] = ()
 
 
 def _nir() -> Backend:

@@ -42,9 +42,9 @@ _WEIGHT = 127
 """Symmetric: -128 would have no counterpart."""
 _TINY = 1e-300
 
-_RATES = (0.05, 0.1, 0.2, 0.3)
+_RATES = (0.1, 0.2)
 """Events per channel and step of the probe."""
-_SAMPLES = 4
+_SAMPLES = 6
 """Samples of the probe at each rate; with one, which shifts win depends on the seed."""
 _PROBE = 64
 """Steps of the probe."""

@@ -98,4 +98,5 @@ BACKEND = Backend(
     stages,
     _emit,
     Chip(tuple(xylo.CHIPS), _evaluator, _inputs, read_config, _summary),
+    emits_by=("template",),
 )
