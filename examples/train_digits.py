@@ -27,8 +27,8 @@ counts n of the readouts, the class is the c with the largest codes[c] . n.
 and NIR's IF, v' = v + x, which is the same without decay and filter.
 
 **Training.** Backpropagation through time with Adam on the cross-entropy. 1/(1 + 5|v' - 1|)^2 stands for the derivative
-of [v' > 1], and none goes through the reset. A seventh of the events is lost and weights are noisy in training, for what
-a chip rounds; a penalty keeps v' below 1.8, as some chips fire twice from 2 on, and above -3 (IF: -1, where some clip).
+of [v' > 1], and none goes through the reset. As chips round, weights are noisy and 15 % of the events are lost in
+training. A penalty keeps v' below 1.8, as some chips fire twice from 2 on, and above -3 (IF: -1, where some clip).
 
 Everything is drawn from PCG64 with fixed seeds and computed on one thread: the same files come out every time.
 """

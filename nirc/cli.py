@@ -55,7 +55,10 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 _model_options = _options(
     click.option(
-        "--dt", default="auto", metavar="SECONDS|auto", help="The time step; auto finds it in the file or says why not."
+        "--dt",
+        default="auto",
+        metavar="SECONDS|auto|best",
+        help="The time step; auto finds it in the file or says why not, best takes one that suits the chip's decays.",
     ),
     click.option("--scheme", metavar="NAME[,OPTION=VALUE...]", help="How time is cut into steps (default nir-euler)."),
     click.option("--reset", type=click.Choice(["auto", "zero", "v_reset", "subtract"]), help="What a spike does to v."),

@@ -380,6 +380,9 @@ def _options(given: dict[str, Any]) -> Options:
             fits, expected = isinstance(value, str) or value is known[name], "text"
         if not fits:
             raise TypeError(f"option {name}: {value!r:.80}, must be {expected}")
+    for name in ("calibrate", "template"):
+        if given.get(name) is not None:
+            given = {**given, name: os.fspath(given[name])}
     return Options(**given)
 
 

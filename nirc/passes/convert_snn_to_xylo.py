@@ -254,6 +254,8 @@ class _Conversion:
             self.connect(into, owner.input, doubles(owner.weight), owner)
         elif value in self.spikes or isinstance(value, BlockArgument):
             self.connect(into, value, np.eye(into.size), into.op)
+        elif isinstance(owner, snn.ScaleOp):
+            self.connect(into, owner.input, np.diag(np.broadcast_to(doubles(owner.factor), into.size)), owner)
         elif isinstance(owner, snn.SnnOp):
             self.fail(
                 owner,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -27,16 +27,16 @@ from xdsl.pattern_rewriter import (
 )
 
 from nirc.dialects import snn
-from nirc.dialects.dense import Array, Dense, array, dense, doubles
-
-
-def _like(values: Array, attr: Dense) -> Dense:
-    """The values in the precision of another constant."""
-    return dense(values.astype(array(attr).dtype))
+from nirc.dialects.dense import Array, Dense, computed, doubles
 
 
 def _name(op: snn.SnnOp) -> str | None:
     return op.node.data if op.node else None
+
+
+def _along(constant: Dense, value: SSAValue) -> Array:
+    """A constant with one number per element of a value."""
+    return np.broadcast_to(doubles(constant), snn.tensor_of(value).get_shape())
 
 
 class FoldIntoLinear(RewritePattern):
@@ -44,29 +44,25 @@ class FoldIntoLinear(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: snn.LinearOp, rewriter: PatternRewriter) -> None:
-        inner = op.input.owner
-        weight = op.weight
-        if isinstance(inner, snn.LinearOp):
-            product = doubles(weight) @ doubles(inner.weight)
-            rewriter.replace(
-                op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(product, weight)}, _name(op))
-            )
-        elif isinstance(inner, snn.ScaleOp):
-            scaled = doubles(weight) * np.broadcast_to(doubles(inner.factor), snn.tensor_of(inner.output).get_shape())
-            rewriter.replace(
-                op, snn.LinearOp([inner.input], op.output.type, {"weight": _like(scaled, weight)}, _name(op))
-            )
+        inner, weight = op.input.owner, op.weight
+
+        def linear(value: SSAValue, weight: Dense) -> snn.LinearOp:
+            return snn.LinearOp([value], op.output.type, {"weight": weight}, _name(op))
+
+        if isinstance(inner, snn.LinearOp | snn.ScaleOp):
+            before = doubles(inner.weight) if isinstance(inner, snn.LinearOp) else _along(inner.factor, inner.output)
+            times = np.matmul if isinstance(inner, snn.LinearOp) else np.multiply
+            if (product := computed(times, doubles(weight), before, like=(weight,))) is not None:
+                rewriter.replace(op, linear(inner.input, product))
         elif isinstance(inner, snn.AddOp):
-            constant = doubles(weight) @ np.broadcast_to(
-                doubles(inner.constant), snn.tensor_of(inner.output).get_shape()
-            )
-            linear = snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op))
-            added = snn.AddOp([linear.output], op.output.type, {"constant": _like(constant, weight)}, _name(op))
-            rewriter.replace(op, [linear, added])
+            constant = computed(np.matmul, doubles(weight), _along(inner.constant, inner.output), like=(weight,))
+            if constant is not None:
+                first = linear(inner.input, weight)
+                added = snn.AddOp([first.output], op.output.type, {"constant": constant}, _name(op))
+                rewriter.replace(op, [first, added])
         elif isinstance(inner, snn.SumOp):
-            parts = [snn.LinearOp([value], op.output.type, {"weight": weight}, _name(op)) for value in inner.inputs]
-            total = snn.SumOp([part.output for part in parts], op.output.type, _name(op))
-            rewriter.replace(op, [*parts, total])
+            parts = [linear(value, weight) for value in inner.inputs]
+            rewriter.replace(op, [*parts, snn.SumOp([part.output for part in parts], op.output.type, _name(op))])
 
 
 class FoldScale(RewritePattern):
@@ -74,20 +70,24 @@ class FoldScale(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: snn.ScaleOp, rewriter: PatternRewriter) -> None:
-        inner = op.input.owner
-        factor = np.broadcast_to(doubles(op.factor), snn.tensor_of(op.output).get_shape())
+        inner, factor = op.input.owner, _along(op.factor, op.output)
+
+        def scale(value: SSAValue) -> snn.ScaleOp:
+            return snn.ScaleOp([value], op.output.type, {"factor": op.factor}, _name(op))
+
         if isinstance(inner, snn.LinearOp):
-            weight = _like(factor[:, None] * doubles(inner.weight), op.factor)
-            rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op)))
+            weight = computed(np.multiply, factor[:, None], doubles(inner.weight), like=(op.factor,))
+            if weight is not None:
+                rewriter.replace(op, snn.LinearOp([inner.input], op.output.type, {"weight": weight}, _name(op)))
         elif isinstance(inner, snn.AddOp):
-            constant = _like(factor * doubles(inner.constant), op.factor)
-            scaled = snn.ScaleOp([inner.input], op.output.type, {"factor": op.factor}, _name(op))
-            added = snn.AddOp([scaled.output], op.output.type, {"constant": constant}, _name(op))
-            rewriter.replace(op, [scaled, added])
+            constant = computed(np.multiply, factor, doubles(inner.constant), like=(op.factor,))
+            if constant is not None:
+                scaled = scale(inner.input)
+                added = snn.AddOp([scaled.output], op.output.type, {"constant": constant}, _name(op))
+                rewriter.replace(op, [scaled, added])
         elif isinstance(inner, snn.SumOp):
-            parts = [snn.ScaleOp([v], op.output.type, {"factor": op.factor}, _name(op)) for v in inner.inputs]
-            total = snn.SumOp([part.output for part in parts], op.output.type, _name(op))
-            rewriter.replace(op, [*parts, total])
+            parts = [scale(value) for value in inner.inputs]
+            rewriter.replace(op, [*parts, snn.SumOp([part.output for part in parts], op.output.type, _name(op))])
 
 
 class FoldAddOfAdd(RewritePattern):
@@ -97,8 +97,9 @@ class FoldAddOfAdd(RewritePattern):
     def match_and_rewrite(self, op: snn.AddOp, rewriter: PatternRewriter) -> None:
         inner = op.input.owner
         if isinstance(inner, snn.AddOp) and inner.output.has_one_use():
-            constant = _like(doubles(inner.constant) + doubles(op.constant), op.constant)
-            rewriter.replace(op, snn.AddOp([inner.input], op.output.type, {"constant": constant}, _name(op)))
+            constant = computed(np.add, doubles(inner.constant), doubles(op.constant), like=(op.constant,))
+            if constant is not None:
+                rewriter.replace(op, snn.AddOp([inner.input], op.output.type, {"constant": constant}, _name(op)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ under which most spikes coincide. The raster is the user's, or random events at 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -46,7 +47,7 @@ _RATES = (0.1, 0.2)
 """Events per channel and step of the probe."""
 _SAMPLES = 6
 """Samples of the probe at each rate; with one, which shifts win depends on the seed."""
-_PROBE = 64
+_PROBE = 96
 """Steps of the probe."""
 _MOST = 4096
 """Steps of a user's raster that are looked at, over all samples: trials take time."""
@@ -94,7 +95,7 @@ class XyloChooseScalesPass(ModulePass):
         part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
         statement = (
             f"weight scales and shifts by spike coincidence over {min(steps, _MOST)} steps of {samples} of the "
-            f"{batch} sample(s) of {self.raster}"
+            f"{batch} sample(s) of {os.path.basename(self.raster)}"
         )
         assume(module, "given", "scales", statement)
         return part

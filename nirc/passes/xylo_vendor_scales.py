@@ -19,6 +19,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
+from nirc.dialects.nir import assume, listed
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_quantize import applied, onto
 
@@ -45,6 +46,9 @@ class XyloVendorScalesPass(ModulePass):
                     part.properties["weight_shift"] = IntegerAttr(0, i64)
                 for part in (network.hidden, network.readout):
                     part.properties["scale"] = dense(self.scales(network, part))
+                layers = listed(list(network.hidden.sizes()))
+                statement = f"{layers} fire several times in a step where v reaches several thresholds, up to 31"
+                assume(op, "note", "spikes", statement)
 
     def scales(self, network: xylo.NetworkOp, part: xylo.HiddenOp | xylo.ReadoutOp) -> Array:
         """LSB per unit of v."""

@@ -22,6 +22,8 @@ from nirc.dialects.nir import assumptions
 from nirc.interpreters.snn import SnnEvaluator
 from nirc.interpreters.xylo import XyloEvaluator
 from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
+from nirc.passes.xylo_choose_scales import XyloChooseScalesPass
+from nirc.passes.xylo_fit_time_constants import XyloFitTimeConstantsPass
 from nirc.passes.xylo_quantize import XyloQuantizePass
 
 Parse = Callable[[str], ModuleOp]
@@ -48,6 +50,7 @@ class Layer:
     """Neurons of one name: what comes into them from where, and their coefficients per step.
 
     edges: weights by source, an input's or a layer's name; `late name` for a layer's spikes of the last step.
+    b None: no synapse; threshold None: it does not fire, its membrane leaves.
     """
 
     name: str
@@ -77,18 +80,22 @@ class Layer:
         if self.constant is not None:
             lines.append(f"%{n}_c = snn.add %{into} {{constant = {numbers(self.constant)}}} : ({t}) -> {t}\n")
             into = f"{n}_c"
+        if self.b is not None:
+            lines.append(
+                f"%{n}_i1 = snn.filter %{into}, %{n}_i {{decay = {numbers(self.b)}, gain = {numbers(self.g_s)}, "
+                f'node = "{n}"}} : ({t}, {t}) -> {t}\n'
+            )
+            into = f"{n}_i1"
         lines.append(
-            f"%{n}_i1 = snn.filter %{into}, %{n}_i {{decay = {numbers(self.b)}, gain = {numbers(self.g_s)}, "
-            f'node = "{n}"}} : ({t}, {t}) -> {t}\n'
-        )
-        lines.append(
-            f"%{n}_v1 = snn.filter %{n}_i1, %{n}_v {{decay = {numbers(self.a)}, gain = {numbers(self.g_m)}, "
+            f"%{n}_v1 = snn.filter %{into}, %{n}_v {{decay = {numbers(self.a)}, gain = {numbers(self.g_m)}, "
             f'node = "{n}"}} : ({t}, {t}) -> {t}\n'
         )
         fired = f"{n}_v1"
         if self.leak is not None:
             fired = f"{n}_v2"
             lines.append(f"%{fired} = snn.add %{n}_v1 {{constant = {numbers(self.leak)}}} : ({t}) -> {t}\n")
+        if self.threshold is None:
+            return "".join(lines)
         spikes = f"tensor<{self.size}xi1>"
         lines.append(
             f'%{n} = snn.fire %{fired} {{threshold = {numbers(self.threshold)}, compare = ">=", node = "{n}"}} '
@@ -99,6 +106,10 @@ class Layer:
             f'node = "{n}"}} : ({t}, {spikes}) -> {t}\n'
         )
         return "".join(lines)
+
+    def membrane(self) -> str:
+        """The membrane before it fires."""
+        return f"{self.name}_v1" if self.leak is None else f"{self.name}_v2"
 
     def late(self, layers: list[Layer]) -> bool:
         """Whether somebody reads last step's spikes."""
@@ -111,13 +122,16 @@ def step(inputs: dict[str, int], layers: list[Layer], outputs: dict[str, str], s
     states, arguments, values, kinds = list[str](), list[str](), list[str](), list[str]()
     for name, size in inputs.items():
         arguments.append(f"%{name}: tensor<{size}xi1>")
-    sizes = {layer.name: layer.size for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     for name in outputs.values():
-        values.append(f"%{name}")
-        kinds.append(f"tensor<{sizes[name]}xi1>")
+        silent = by_name[name].threshold is None
+        values.append(f"%{by_name[name].membrane() if silent else name}")
+        kinds.append(f"tensor<{by_name[name].size}x{'f64' if silent else 'i1'}>")
     for layer in layers:
         n, graded, spikes = layer.name, f"tensor<{layer.size}xf64>", f"tensor<{layer.size}xi1>"
-        own = [("i", f"{n}_i1", graded), ("v", f"{n}_v3", graded)]
+        own = [("v", layer.membrane() if layer.threshold is None else f"{n}_v3", graded)]
+        if layer.b is not None:
+            own.insert(0, ("i", f"{n}_i1", graded))
         if layer.late(layers):
             own.append(("z", n, spikes))
         for variable, after, kind in own:

@@ -34,7 +34,7 @@ class XyloTarget(Target):
     """The configuration of one chip as JSON.
 
     value0  samna's XyloConfiguration      spec  keyword arguments of rockpool's config_from_specification
-    nirc    what was assumed, tau and value changes, scales, layer names
+    nirc    what was assumed, tau and value changes, scales, layer names, the layers that are read by their Vmem
 
     template: a file with `XyloConfiguration().to_json()` of the user's own samna, whose other fields are kept.
     """
@@ -200,6 +200,7 @@ def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
             "hidden": network.hidden.sizes(),
             "readout": network.readout.sizes(),
             "outputs": [name.data for name in network.readout.outputs],
+            "membranes": list(network.readout.read_by_membrane()),
         },
         "tau": taus,
         "values": [change for change in changes if change not in taus],

@@ -290,6 +290,7 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Any = N
                 dense(readout["threshold_out"]),
                 dense(readout["bias_out"]),
                 weight_shift=shifts["out"],
+                membranes=named.get("membranes", ()),
             ),
         ]
     )
@@ -301,13 +302,16 @@ def _layers(read: _Specification, layers: Any, inputs: int, n: int | None, m: in
     held = _object(layers)
     parts = {part: _object(held.get(part)) for part in ("input", "hidden", "readout")}
     sound = all(sizes and all(map(_is_whole, sizes.values())) for sizes in parts.values())
-    outputs = _list(held.get("outputs"))
-    if not sound or not outputs or not all(isinstance(name, str) for name in outputs):
+    outputs, membranes = _list(held.get("outputs")), _list(held.get("membranes"))
+    sound = sound and bool(outputs) and all(isinstance(name, str) for name in outputs)
+    sound = sound and all(name in parts["readout"] for name in membranes)
+    named = {**parts, "outputs": outputs, "membranes": membranes}
+    if not sound:
         read.faults.append("nirc.layers: must name the sizes of the layers of input, hidden and readout, and outputs")
-        return {**parts, "outputs": outputs}
+        return named
     sizes = {part: sum(named.values()) for part, named in parts.items()}
     if sizes != {"input": inputs, "hidden": n, "readout": m} and not read.faults:
         read.faults.append(
             f"nirc.layers names {sizes}, the configuration has {inputs} inputs, {n} hidden, {m} readout neurons"
         )
-    return {**parts, "outputs": outputs}
+    return named

@@ -25,7 +25,7 @@ from nirc.passes.convert_nir_to_snn import neurons, stateless
 from nirc.passes.convert_nir_to_snn.cycles import Schedule, operands, schedule, sources
 from nirc.passes.convert_nir_to_snn.schemes import Scheme, parse_scheme
 from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, RESETS, Step, delay_steps, shape_of, stated_resets
-from nirc.passes.convert_nir_to_snn.time_step import find_dt, stated_dt
+from nirc.passes.convert_nir_to_snn.time_step import best_dt, find_dt, stated_dt
 from nirc.passes.nir_infer_shapes import require_shapes
 
 LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, SSAValue], SSAValue]] = {
@@ -53,7 +53,7 @@ LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, SSAValue], SSAValue]] = {
 class ConvertNirToSnnPass(ModulePass):
     """Discretize every graph of the module.
 
-    dt          the step in seconds, or `auto`
+    dt          the step in seconds, `auto`, or `best`: near the file's own, with decays that are powers of two
     scheme      `NAME[,option=value...]`; none: nir-euler, said to be nirc's own choice
     reset       short for the scheme's option of that name
     auto_reset  the kind that `reset=auto` takes where v_reset is 0: what the target can do
@@ -79,8 +79,8 @@ class ConvertNirToSnnPass(ModulePass):
             raise PassFailedException(f"there are nested graphs, {listed(nested)}; run nir-inline-graphs first")
         require_shapes(op)
         for graph in graphs:
-            dt = self.chosen_dt(op, graph, scheme)
-            network = _Conversion(self, op, graph, scheme, dt).convert()
+            dt, area = self.chosen_dt(op, graph, scheme)
+            network = _Conversion(self, op, graph, scheme, dt, area).convert()
             op.body.block.insert_op_before(network, graph)
             graph.detach()
             graph.erase()
@@ -92,23 +92,32 @@ class ConvertNirToSnnPass(ModulePass):
             raise DiagnosticException(f"precision '{self.precision}' is neither f32 nor f64")
         return chosen
 
-    def chosen_dt(self, module: ModuleOp, graph: nir.GraphOp, scheme: Scheme) -> float:
-        """--dt, or what the file tells."""
+    def chosen_dt(self, module: ModuleOp, graph: nir.GraphOp, scheme: Scheme) -> tuple[float, float]:
+        """--dt, or what the file tells; and the area of an event, 1 where it lasts one such step."""
+        if self.dt == "best":
+            if scheme["input"] == "impulse":
+                raise DiagnosticException("--dt best keeps the effect of events itself; leave input=impulse out")
+            made_for = find_dt(graph, scheme)
+            best = best_dt(graph, made_for)
+            assume(module, "note", "dt", f"the file is made for {made_for.evidence}")
+            assume(module, "given", "dt", best.evidence)
+            nir.set_time_step(module, best.seconds)
+            return best.seconds, made_for.seconds / best.seconds
         if self.dt == "auto":
             found = find_dt(graph, scheme)
             assume(module, "choice" if found.matters else "note", "dt", found.evidence)
             if found.matters:
                 nir.set_time_step(module, found.seconds)
-            return found.seconds
+            return found.seconds, 1.0
         try:
             dt = float(self.dt)
         except ValueError:
-            raise DiagnosticException(f"dt '{self.dt}' is neither a number of seconds nor auto") from None
+            raise DiagnosticException(f"dt '{self.dt}' is neither a number of seconds nor auto nor best") from None
         if not (np.finfo(np.float32).tiny <= dt < np.inf):
             raise DiagnosticException(f"dt {dt:g} s, must be greater than 0")
         assume(module, "given", "dt", f"{dt:g} s")
         nir.set_time_step(module, dt)
-        return dt
+        return dt, 1.0
 
 
 @dataclass
@@ -120,6 +129,8 @@ class _Conversion:
     graph: nir.GraphOp
     scheme: Scheme
     dt: float
+    area: float
+    """What an event of an input and a spike count at a port: 1, or more where a step is shorter than theirs was."""
     values: dict[str, SSAValue] = field(default_factory=dict[str, SSAValue])
     """The output of each node at this step."""
     inputs: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
@@ -227,11 +238,16 @@ class _Conversion:
         arriving = list[SSAValue]()
         for value in operands(signal):
             if isinstance(value, BlockArgument):
-                arriving.append(self.inputs[value])
+                found, event = self.inputs[value], True
             else:
-                source = cast(nir.NodeOp, value.owner).node.data
-                cut = self.recurrent.get((source, node.node.data)) if node is not None else None
-                arriving.append(values[source] if cut is None else cut)
+                source = cast(nir.NodeOp, value.owner)
+                cut = self.recurrent.get((source.node.data, node.node.data)) if node is not None else None
+                found, event = values[source.node.data] if cut is None else cut, source.SPIKING
+            if node is not None and event and self.area != 1:
+                kind = tensor(snn.tensor_of(found).get_shape(), self.step.element)
+                factor = self.step.constant(np.asarray(self.area))
+                found = self.step.add(snn.ScaleOp([found], kind, {"factor": factor}, node.node.data))
+            arriving.append(found)
         if len(arriving) == 1:
             return arriving[0]
         shape = snn.tensor_of(arriving[0]).get_shape()

@@ -1,4 +1,4 @@
-"""Which time step a file was made for: `--dt auto`, its evidence, and the candidates where there is none.
+"""Which time step a file was made for: `--dt auto`, its evidence, and the candidates where there is none; `--dt best`.
 
 NIR stores no dt, but exporters leave traces of it in the parameters: snnTorch and SpikingJelly write r = tau/dt,
 Rockpool r = tau exp(-dt/tau)/dt, Spyx r = 1 - dt/tau; Sinabs counts tau in steps; Norse 1.1 multiplies it by dt.
@@ -16,7 +16,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
 from nirc.dialects.dense import Array, Dense, as_dense, doubles
-from nirc.dialects.nir import quote
+from nirc.dialects.nir import listed, quote
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
 
 _SPREAD = 1e-4
@@ -49,6 +49,37 @@ def find_dt(graph: nir.GraphOp, scheme: Scheme) -> TimeStep:
         return found
     lines = [f"dt cannot be found: {why}; NIR stores none, give --dt", *candidates(graph, scheme)]
     raise PassFailedException("\n".join(lines))
+
+
+def best_dt(graph: nir.GraphOp, made_for: TimeStep) -> TimeStep:
+    """The step within an octave around the one that the file was made for that brings every tau nearest to a power of
+    two of steps, the decays that some chips have; of equal ones the nearest.
+
+    Only events keep their meaning under another step. Raises PassFailedException where nodes do not leak.
+    """
+    nodes = [node for node in graph.nodes() if isinstance(node, nir.NeuronOp)]
+    still = [node.node.data for node in graph.nodes() if isinstance(node, nir.IFOp | nir.IOp | nir.ThresholdOp)]
+    if still:
+        raise PassFailedException(f"--dt best is for graphs whose neurons all leak; {listed(still)} do not")
+    if not nodes:
+        raise PassFailedException("--dt best: no node has a time constant")
+    logs = np.log2(np.concatenate([np.ravel(tau) for node in nodes for _, tau in taus(node)])).round(9)
+    logs, counts = np.unique(logs, return_counts=True)
+    centre = np.log2(made_for.seconds)
+    exact = centre - 0.5 + (logs - centre + 0.5) % 1
+    steps = np.unique(np.concatenate([[centre], exact, centre + np.linspace(-0.5, 0.5, 1025)]))
+    apart = (logs - steps[:, None] + 0.5) % 1 - 0.5
+    error = np.sqrt(np.square(apart) @ counts / counts.sum()).round(6)
+    best = int(np.lexsort((np.abs(steps - centre), error))[0])
+    here = int(np.flatnonzero(steps == centre)[0])
+    seconds = float(f"{2.0 ** steps[best]:.4g}")
+    before, after = (float(2.0 ** np.abs(apart[n]).max() - 1) for n in (here, best))
+    return TimeStep(
+        seconds,
+        f"{seconds:g} s, the best: every tau lies within {after:.0%} of a power of two of steps ({before:.0%} with "
+        f"{made_for.seconds:g} s); give input in steps of {seconds:g} s, events and spikes keep the effect that they "
+        f"have in {made_for.seconds:g} s",
+    )
 
 
 def depends_on_dt(node: nir.NeuronOp, scheme: Scheme) -> bool:
