@@ -47,7 +47,7 @@ def test_python_blocks(checkout: Path) -> None:
 def test_the_printed_assumptions_are_the_real_ones(checkout: Path) -> None:
     printed = re.search(r"```text\n(assumptions:\n.*?)```", README, re.DOTALL)
     assert printed is not None
-    result = run("nirc examples/gestures.nir --target xylo -o cfg.json", checkout)
+    result = run("nirc examples/digits.nir --target xylo -o cfg.json", checkout)
     assert result.stderr == printed[1]
 
 

@@ -1,0 +1,67 @@
+"""The digits that ship with nirc: the accuracies of the README, on labels that the training never saw.
+
+What is right comes from scikit-learn's labels, which `examples/train_digits.py` stored beside the rasters.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nirc
+from nirc.dialects.dense import Array
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def load(name: str) -> dict[str, Array]:
+    with np.load(EXAMPLES / name) as content:
+        return {key: content[key] for key in content.files}
+
+
+def accuracy(model: str, raster: str, target: str | None = None, **options: Any) -> float:
+    """Per cent of the samples whose code word, or class, gets the most spikes."""
+    known = load("digits_labels.npz")
+    spikes = nirc.compile(EXAMPLES / model, target, **options).run(load(raster)["input"])
+    counts = spikes.sum(0, dtype=int)
+    words = 2 * known["codes"].astype(int) - 1 if counts.shape[1] == 8 else np.eye(10, dtype=int)
+    return 100 * float(np.mean(np.argmax(counts @ words.T, axis=1) == known["labels"]))
+
+
+def test_the_samples_are_stratified() -> None:
+    labels = load("digits_labels.npz")["labels"]
+    assert len(labels) == 360
+    assert set(np.bincount(labels)) <= {34, 35, 36, 37, 38}
+
+
+def test_codes_differ_in_four_readouts() -> None:
+    codes = load("digits_labels.npz")["codes"].astype(int)
+    apart = (codes[:, None] != codes).sum(-1)[~np.eye(10, dtype=bool)]
+    assert apart.min() == 4
+    assert set(codes.sum(1)) == {4}
+
+
+@pytest.mark.parametrize(("model", "least"), [("digits", 90), ("digits_recurrent", 88), ("digits_conv", 88)])
+def test_the_network(model: str, least: float) -> None:
+    raster = "digits_conv.npz" if model == "digits_conv" else "digits.npz"
+    assert accuracy(f"{model}.nir", raster) >= least
+
+
+@pytest.mark.parametrize("model", ["digits", "digits_recurrent"])
+def test_on_xylo(model: str) -> None:
+    """The faithful mapping loses less than a point; the README says what each gives."""
+    found = [
+        accuracy(f"{model}.nir", "digits.npz"),
+        accuracy(f"{model}.nir", "digits.npz", "xylo"),
+        accuracy(f"{model}.nir", "digits.npz", "xylo", mapping="vendor"),
+    ]
+    assert found[0] - found[1] < 1
+    assert found[1] > found[2]
+    row = re.search(rf"^\| `{model}\.nir`.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row is not None
+    assert re.findall(r"([\d.]+) %", row[0]) == [f"{value:.1f}" for value in found]
