@@ -19,10 +19,16 @@ def _snn() -> Dialect:
     return Snn
 
 
+def _cpu() -> Dialect:
+    from nirc.dialects.cpu import Cpu
+
+    return Cpu
+
+
 def _xylo() -> Dialect:
     from nirc.dialects.xylo import Xylo
 
     return Xylo
 
 
-DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "xylo": _xylo}
+DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "cpu": _cpu, "xylo": _xylo}

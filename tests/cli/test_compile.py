@@ -101,9 +101,13 @@ PASSES = [
     "nir-infer-shapes",
     "nir-inline-graphs",
     "convert-nir-to-snn",
+    "snn-flatten",
     "snn-fold-linear-paths",
     "convert-snn-to-xylo",
+    "xylo-choose-scales",
+    "xylo-fit-time-constants",
     "xylo-quantize",
+    "xylo-add-relays",
     "xylo-place",
     "xylo-check-limits",
 ]
@@ -244,20 +248,27 @@ def test_a_fan_out_of_63_fits(nirc: Nirc, chain: Callable[..., Path]) -> None:
     assert nirc(chain([3, 5, 63, 2]), "--target", "xylo", "-o", "cfg.json").status == 0
 
 
-def test_a_readout_fed_by_the_input(nirc: Nirc, chain: Callable[..., Path]) -> None:
+def test_a_layer_fed_by_the_input_that_leaves_is_relayed(nirc: Nirc, chain: Callable[..., Path]) -> None:
+    """It is hidden; helpers and readout neurons, one each, copy it: 4 + 2 + 2 hidden and 2 readout neurons."""
     extra = {"type": "Linear", "weight": np.ones((2, 3), np.float32)}
     model = chain([3, 4, 2], more_edges=[("input", "skip"), ("skip", "lif2")], skip=extra)
-    (line,) = refused(nirc, model)
-    assert "node 'lif2': it is a readout layer fed by the input 'input'" in line
+    result = nirc(model, "--target", "xylo")
+    assert result.status == 0
+    copied = "  relay: 'lif2' is copied to readout neurons by exact relays: 1 where it fired, however often"
+    assert copied in result.lines
+    layers = json.loads(result.out)["nirc"]["layers"]
+    assert layers["hidden"] == {"lif1": 4, "lif2": 2, "lif2_relay": 2}
+    assert layers["readout"] == {"lif2_copy": 2}
+    assert layers["outputs"] == ["output"]
 
 
 def test_all_that_does_not_fit_comes_together(nirc: Nirc, chain: Callable[..., Path]) -> None:
-    extra = {"type": "Linear", "weight": np.ones((9, 17), np.float32)}
-    model = chain([17, 937, 64, 9], more_edges=[("input", "skip"), ("skip", "lif3")], skip=extra)
+    ones = np.ones(9)
+    model = chain([17, 937, 64, 9], lif3={"type": "IF", "r": 1000 * ones, "v_threshold": ones})
     text = "\n".join(refused(nirc, model, "--reset", "zero"))
     for fault in (
         "node 'lif1': a spike resets it to 0; Xylo resets by subtraction",
-        "node 'lif3': it is a readout layer fed by the input 'input'",
+        "node 'lif3': its membrane does not leak",
         "17 input channels",
         "1001 hidden neurons ('lif1' 937, 'lif2' 64)",
         "9 readout neurons",

@@ -94,7 +94,8 @@ def test_plain_xdsl_opt_knows_nirc() -> None:
 def test_xdsl_opt_emits_the_target() -> None:
     passes = "nir-infer-shapes,convert-nir-to-snn{dt=0.001 reset=subtract},snn-fold-linear-paths,convert-snn-to-xylo"
     text = subprocess.run([BIN / "nirc-opt", GESTURES, "-p", passes], capture_output=True, text=True, check=True).stdout
-    command = [BIN / "xdsl-opt", "-p", "xylo-quantize{per=layer},xylo-check-limits", "-t", "xylo"]
+    down = "xylo-choose-scales{per=layer},xylo-fit-time-constants,xylo-quantize,xylo-add-relays,xylo-check-limits"
+    command = [BIN / "xdsl-opt", "-p", down, "-t", "xylo"]
     result = subprocess.run(command, input=text, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith('{"value0"')

@@ -182,8 +182,9 @@ def test_large_changes_of_quantization_are_told(nirc: Nirc, chain: Callable[...,
     ones = np.ones(4)
     slow = {"type": "CubaLIF", "tau_mem": 23e-3 * ones, "r": 23 * ones, "tau_syn": 4e-3 * ones, "w_in": 4 * ones}
     model = chain([3, 4, 2], lif1={**slow, "v_leak": 0 * ones, "v_threshold": ones})
-    result = nirc(model, "--target", "xylo", "-o", "cfg.json")
+    result = nirc(model, "--target", "xylo", "--mapping", "vendor", "-o", "cfg.json")
     assert "tau_mem of 'lif1' changes by up to 39% (23 to 32 steps)" in result.err
+    assert "tau_mem of 'lif1' changes by up to" in nirc(model, "--target", "xylo", "-o", "cfg.json").err
 
 
 def test_weights_that_all_vanish_are_refused(nirc: Nirc, chain: Callable[..., Path]) -> None:

@@ -351,10 +351,139 @@ def test_outputs_stand_in_the_order_of_the_network(convert: Convert) -> None:
     assert op.readout.numbers("weights").tolist() == [[3, 5, 1], [4, 6, 2]]
 
 
+def test_a_layer_without_a_synapse(convert: Convert) -> None:
+    """LIF: v' = a v + g_m (W z + c) + k, so the weights are g_m W, the bias k + g_m c, and nothing of a current stays.
+
+    -log2(1 - b) of b = 0 is 0.
+    """
+    hidden = Layer("h", 3, {"x": W_IN, "late h": W_REC}, A, None, G_M, 1.0, THRESHOLD, LEAK, CONSTANT)
+    op = network(convert(step({"x": 2}, [hidden, Layer("o", 2, {"h": W_OUT}, b=None, g_m=0.5)], {"y": "o"})))
+    for name, values in {"dash_mem": -np.log2(1 - A), "threshold": THRESHOLD, "bias": LEAK + G_M * CONSTANT}.items():
+        assert np.allclose(op.hidden.numbers(name), values, rtol=1e-14, atol=0), name
+    assert not op.hidden.numbers("dash_syn").any()
+    assert np.allclose(op.input.numbers("weights")[:, :, 0], (G_M[:, None] * W_IN).T, rtol=1e-14, atol=0)
+    assert np.allclose(op.hidden.numbers("weights")[:, :, 0], (G_M[:, None] * W_REC).T, rtol=1e-14, atol=0)
+    assert np.allclose(op.readout.numbers("weights"), 0.5 * W_OUT.T, rtol=1e-14, atol=0)
+    assert not op.readout.numbers("dash_syn").any()
+
+
+FED = Layer("o", 2, {"h": W_OUT, "x": np.eye(2)})
+FEEDING = Layer("o", 2, {"h": W_OUT, "late o": 3 * np.eye(2)})
+
+
+@pytest.mark.parametrize("layer", [FED, FEEDING], ids=["fed_by_the_input", "feeds_neurons"])
+def test_a_layer_that_cannot_be_readout_is_relayed(convert: Convert, layer: Layer) -> None:
+    """It stays hidden with all its weights; no readout neuron stands there yet."""
+    op = network(convert(step({"x": 2}, [Layer("h", 3, {"x": W_IN}), layer], {"y": "o"})))
+    assert op.relayed() == {"o": "y"}
+    assert op.hidden.sizes() == {"h": 3, "o": 2}
+    assert (op.readout.sizes(), list(op.readout.outputs)) == ({}, [])
+    assert np.allclose(op.hidden.numbers("weights")[:3, 3:, 0], W_OUT.T)
+    fed = layer is FED
+    assert np.allclose(op.input.numbers("weights")[:, 3:, 0], np.eye(2) * fed)
+    assert np.allclose(op.hidden.numbers("weights")[3:, 3:, 0], 3 * np.eye(2) * (not fed))
+
+
+def test_the_only_layer_is_relayed(convert: Convert) -> None:
+    module = convert(step({"x": 2}, [Layer("o", 3, {"x": W_IN})], {"y": "o"}))
+    assert network(module).relayed() == {"o": "y"}
+    assert np.allclose(network(module).input.numbers("weights")[:, :, 0], W_IN.T)
+    note = "the readout answers 1 step later than the network: spikes take a step from one layer of neurons to the next"
+    assert statements(module, "latency") == [("note", note)]
+    copied = "'o' is copied to readout neurons by exact relays: 1 where it fired, however often"
+    assert statements(module, "relay") == [("note", copied)]
+
+
+def test_a_relayed_layer_beside_a_readout(convert: Convert) -> None:
+    """h leaves and feeds o, which leaves: the copy of h and o answer in the same step."""
+    layers = [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT})]
+    module = convert(step({"x": 2}, layers, {"inside": "h", "y": "o"}))
+    op = network(module)
+    assert op.relayed() == {"h": "inside"}
+    assert op.readout.sizes() == {"o": 2}
+    assert [name.data for name in op.readout.outputs] == ["y"]
+    assert [text for _, text in statements(module, "latency")] == [
+        "the readout answers 1 step later than the network: spikes take a step from one layer of neurons to the next"
+    ]
+
+
+@pytest.mark.parametrize("b", [None, 0.75], ids=["LI", "CubaLI"])
+def test_a_last_layer_that_does_not_fire_is_read_by_its_membrane(convert: Convert, b: float | None) -> None:
+    layers = [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT}, b=b, g_m=0.25, threshold=None, leak=[0.5, 0.0])]
+    op = network(convert(step({"x": 2}, layers, {"y": "o"})))
+    assert op.readout.read_by_membrane() == ("o",)
+    assert op.readout.silent().tolist() == [True, True]
+    assert np.allclose(op.readout.numbers("weights"), 0.25 * W_OUT.T)
+    assert op.readout.numbers("dash_mem").tolist() == [3, 3]
+    assert op.readout.numbers("dash_syn").tolist() == [0 if b is None else 2] * 2
+    assert op.readout.numbers("bias").tolist() == [0.5, 0]
+    assert op.relayed() == {}
+
+
+def test_spikes_and_a_membrane_leave(convert: Convert) -> None:
+    layers = [Layer("h", 3, {"x": W_IN}), Layer("p", 2, {"h": W_OUT}), Layer("q", 2, {"h": W_OUT}, threshold=None)]
+    op = network(convert(step({"x": 2}, layers, {"z": "q", "y": "p"})))
+    assert op.readout.sizes() == {"q": 2, "p": 2}
+    assert op.readout.read_by_membrane() == ("q",)
+    assert op.readout.silent().tolist() == [True, True, False, False]
+
+
+def test_a_factor_on_spikes_is_a_diagonal_matrix(convert: Convert) -> None:
+    text = changed(
+        step({"x": 3}, [Layer("h", 3, {"x": np.eye(3)}), Layer("o", 2, {"h": W_OUT})], {"y": "o"}),
+        (
+            linear("h_w0", "x", np.eye(3)),
+            f"%h_w0 = snn.scale %x {{factor = {numbers([1.0, -2.0, 0.5])}}} : (tensor<3xi1>) -> tensor<3xf64>\n",
+        ),
+    )
+    assert np.array_equal(network(convert(text)).input.numbers("weights")[:, :, 0], np.diag([1.0, -2.0, 0.5]))
+
+
+# The vendor's numbers (specification, section 5 and 6): w_in, r and the current-decay factor ignored
+
+
+def vendor(ctx: Context, module: ModuleOp) -> ModuleOp:
+    ConvertSnnToXyloPass(mapping="vendor").apply(ctx, module)
+    module.verify()
+    return module
+
+
+def test_the_vendors_numbers(ctx: Context, parse: Parse) -> None:
+    """weights = W whatever the gains; bias = v_leak, whose k is (1 - a) v_leak."""
+    v_leak = np.array([0.3, -0.2, 0.0])
+    hidden = Layer("h", 3, {"x": W_IN, "late h": W_REC}, A, B, G_M, G_S, THRESHOLD, (1 - A) * v_leak)
+    op = network(vendor(ctx, parse(step({"x": 2}, [hidden, READOUT], {"y": "o"}))))
+    assert np.allclose(op.input.numbers("weights")[:, :, 0], W_IN.T, rtol=1e-14)
+    assert np.allclose(op.hidden.numbers("weights")[:, :, 0], W_REC.T, rtol=1e-14)
+    assert np.allclose(op.readout.numbers("weights"), W_OUT.T, rtol=1e-14)
+    assert np.allclose(op.hidden.numbers("bias"), v_leak, rtol=1e-14)
+    assert np.array_equal(op.hidden.numbers("threshold"), THRESHOLD)
+
+
+def test_the_vendor_drops_constant_inputs(ctx: Context, parse: Parse) -> None:
+    module = vendor(ctx, parse(CANONICAL))
+    assert np.allclose(network(module).hidden.numbers("bias"), LEAK / (1 - A))
+    assert statements(module, "bias") == [
+        ("note", "the constant input of 'h' is dropped, as the vendor's route drops it")
+    ]
+
+
+def test_the_vendor_cannot_read_a_membrane_without_a_synapse(ctx: Context, parse: Parse) -> None:
+    layers = [Layer("h", 3, {"x": W_IN}, b=None), Layer("o", 2, {"h": W_OUT})]
+    why = "node 'h': a membrane without a synapse, which the vendor's route cannot read; use --mapping faithful"
+    with pytest.raises(PassFailedException, match=f"^{why}$"):
+        vendor(ctx, parse(step({"x": 2}, layers, {"y": "o"})))
+
+
+def test_an_unknown_mapping_is_refused(ctx: Context, parse: Parse) -> None:
+    with pytest.raises(PassFailedException, match=r"^mapping 'rockpool' is not one of faithful, vendor$"):
+        ConvertSnnToXyloPass(mapping="rockpool").apply(ctx, parse(PLAIN))
+
+
 # What is told
 
 
-def relays(count: int) -> str:
+def chain(count: int) -> str:
     """A chain of `count` layers of one neuron, each fires in the step in which its source does."""
     layers = [Layer("n1", 1, {"x": [[1.5]]}, a=0.5, b=0.5)]
     layers += [Layer(f"n{k}", 1, {f"n{k - 1}": [[1.5]]}, a=0.5, b=0.5) for k in range(2, count + 1)]
@@ -363,16 +492,17 @@ def relays(count: int) -> str:
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_a_chain_of_layers_answers_late(ctx: Context, parse: Parse, convert: Convert, count: int) -> None:
-    module = convert(relays(count))
+    module = convert(chain(count))
     steps = f"{count - 1} step{'s' if count > 2 else ''}"
     note = (
         f"the readout answers {steps} later than the network: spikes take a step from one layer of neurons to the next"
     )
     assert statements(module, "latency") == [("note", note)]
 
-    (before,) = parse(relays(count)).ops
+    (before,) = parse(chain(count)).ops
     assert isinstance(before, snn.NetworkOp)
-    XyloQuantizePass().apply(ctx, module)
+    for chosen in (XyloChooseScalesPass(), XyloFitTimeConstantsPass(), XyloQuantizePass()):
+        chosen.apply(ctx, module)
     raster: Array = np.zeros((20, 1, 1), np.uint8)
     raster[3] = 1
     first = [
@@ -439,9 +569,6 @@ def test_readouts_that_answer_at_different_times_are_told_apart(convert: Convert
 def test_what_the_chip_does_differently_is_told(convert: Convert) -> None:
     module = convert(CANONICAL)
     assert statements(module, "comparison") == [("note", "a neuron of the chip fires where v >= threshold")]
-    assert statements(module, "spikes") == [
-        ("note", "a hidden neuron of 'h' fires several times in a step where v reaches twice its threshold, up to 31")
-    ]
     assert statements(module, "bias") == [
         (
             "note",
@@ -474,6 +601,7 @@ RESET = '%h_v3 = snn.reset %h_v1, %h {kind = "subtract", amount = dense<1.000000
 YIELD = "snn.yield %o, %h_i1, %h_v3, "
 
 NEITHER = "its input is neither the network's input nor spikes of a layer; Xylo's weights take spikes only"
+GIVES_NOTHING_ELSE = "is neither the spikes nor the membrane of a layer; Xylo's readout gives nothing else"
 NOTHING_ELSE = "Xylo has one matrix of weights between two layers and nothing else"
 
 REFUSED: dict[str, tuple[str, str]] = {
@@ -510,10 +638,6 @@ REFUSED: dict[str, tuple[str, str]] = {
         changed(PLAIN, (FIRE, FIRE.replace("%h_v1", "%h_v")), (RESET, RESET.replace("%h_v1", "%h_v"))),
         "node 'h': its spikes are not those of a membrane that was updated in this step; Xylo has no other order",
     ),
-    "no_synapse": (
-        changed(PLAIN, (MEMBRANE, MEMBRANE.replace("%h_i1", "%h_w0"))),
-        "node 'h': a membrane without a synapse; every input of Xylo passes a synapse first, use CubaLIF",
-    ),
     "rest_value_of_a_synapse": (
         changed(
             PLAIN,
@@ -525,7 +649,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "no_leak": (
         changed(PLAIN, (MEMBRANE, MEMBRANE.replace("8.750000e-01", "1.0"))),
-        "node 'h': its membrane does not leak; every state of Xylo loses at least 1 LSB a step, use CubaLIF",
+        "node 'h': its membrane does not leak; every state of Xylo loses at least 1 LSB a step, use LIF or "
+        "CubaLIF with a tau of up to 32768 steps",
     ),
     "no_decay_of_the_current": (
         changed(PLAIN, (SYNAPSE, SYNAPSE.replace("7.500000e-01", "1.0"))),
@@ -552,7 +677,7 @@ REFUSED: dict[str, tuple[str, str]] = {
             ),
             ("snn.filter %h_w0, %h_i", "snn.filter %s, %h_i"),
         ),
-        f"node 'f': snn.scale before 'h': {NOTHING_ELSE}",
+        f"node 'f': {NEITHER}",
     ),
     "two_matrices_on_the_way": (
         changed(PLAIN, (linear("h_w0", "x", W_IN), linear("e", "x", np.eye(2)) + linear("h_w0", "e", W_IN, "f64"))),
@@ -567,38 +692,33 @@ REFUSED: dict[str, tuple[str, str]] = {
                 "snn.yield %o_v3, %h_i1, %h_v3, %o_i1, %o_v3 : tensor<2xf64>",
             ),
         ),
-        "node 'o': the output 'y' is not the spikes of a layer; Xylo's readout gives spikes",
+        f"node 'o': the output 'y' {GIVES_NOTHING_ELSE}",
     ),
     "an_output_that_is_the_input": (
         changed(PLAIN, ("snn.yield %o, ", "snn.yield %x, ")),
-        "the network: the output 'y' is not the spikes of a layer; Xylo's readout gives spikes",
-    ),
-    "an_output_that_feeds_neurons": (
-        step({"x": 2}, [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT, "late o": np.eye(2)})], {"y": "o"}),
-        "node 'o': it leaves through 'y' and feeds neurons too; a readout neuron of Xylo feeds none, "
-        "add a layer that copies it",
+        f"the network: the output 'y' {GIVES_NOTHING_ELSE}",
     ),
     "two_outputs_of_a_layer": (
         step({"x": 2}, [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT})], {"y": "o", "z": "o"}),
         "node 'o': it leaves through two outputs; give it one",
     ),
-    "a_readout_fed_by_the_input": (
-        step({"x": 2}, [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT, "x": np.eye(2)})], {"y": "o"}),
-        "node 'o': it is a readout layer fed by the input 'x'; Xylo's readout reads hidden neurons only, "
-        "put a layer in between",
+    "two_outputs_of_a_layer_that_the_input_feeds": (
+        step({"x": 2}, [Layer("o", 3, {"x": W_IN})], {"y": "o", "z": "o"}),
+        "node 'o': it leaves through two outputs; give it one",
     ),
-    "one_layer": (
-        step({"x": 2}, [Layer("o", 3, {"x": W_IN})], {"y": "o"}),
-        "node 'o': it is a readout layer fed by the input 'x'; Xylo's readout reads hidden neurons only, "
-        "put a layer in between",
+    "a_membrane_fed_by_the_input": (
+        step(
+            {"x": 2},
+            [Layer("h", 3, {"x": W_IN}), Layer("o", 2, {"h": W_OUT, "x": np.eye(2)}, threshold=None)],
+            {"y": "o"},
+        ),
+        "node 'o': its membrane leaves and the input 'x' feeds it; Xylo's readout reads hidden neurons only, put a "
+        "layer in between",
     ),
-    "no_layer": (
-        step({"x": 2}, [], {}),
-        "the network has no hidden layer; Xylo's readout reads hidden neurons only",
-    ),
+    "no_layer": (step({"x": 2}, [], {}), "the network has no output; Xylo needs one"),
     "no_output": (
         step({"x": 2}, [Layer("h", 3, {"x": W_IN})], {}),
-        "the network has no readout layer; Xylo needs one",
+        "the network has no output; Xylo needs one",
     ),
     "an_input_of_rows_and_columns": (
         changed(
@@ -680,7 +800,7 @@ def test_neurons_in_rows_and_columns_are_refused(refused: Callable[[str], list[s
         ),
     )
     assert refused(head + text + hidden + flat + linear("o_w0", "flat", np.eye(2)) + rest) == [
-        "node 'h': its neurons stand in rows and columns; Xylo has vectors of neurons and no convolutions",
+        "node 'h': its neurons stand in rows and columns; run snn-flatten first",
         f"node 'o_w0': {NEITHER}",
         "input 'x' has the shape tensor<1x1x2xi1>; Xylo takes a vector of channels",
     ]

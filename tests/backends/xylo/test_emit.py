@@ -505,6 +505,7 @@ def test_notes_of_a_compiled_model(gestures: nirc.Program) -> None:
         "hidden": {"hidden": 48},
         "readout": {"readout": 8},
         "outputs": ["output"],
+        "membranes": [],
     }
     assert [f"{item['topic']}: {item['statement']}" for item in notes["assumptions"]] == list(gestures.assumptions)
     assert {item["topic"] for item in notes["assumptions"]} >= {"dt", "reset", "latency", "quantization", "limits"}
@@ -521,11 +522,15 @@ def test_notes_of_values(gestures: nirc.Program) -> None:
     assert set(notes["tau"][0]["after"]) == {8, 16}
     assert notes["tau"][1]["after"] == 4
     assert all(item["largest_relative_error"] < 1e-6 for item in notes["tau"])
-    assert [(item["node"], item["parameter"], item["unit"]) for item in notes["values"]] == [
-        (node, *rest) for node in ("hidden", "readout") for rest in (("weights", "v per spike"), ("threshold", "v"))
-    ]
-    assert notes["values"][1]["before"] == 1
-    assert 0 < notes["values"][0]["largest_relative_error"] < 1 / 127
+    values = {(item["node"], item["parameter"]): item for item in notes["values"]}
+    units = {"input gain": "per spike", "weights": "v per spike", "threshold": "v"}
+    assert {key: item["unit"] for key, item in values.items()} == {
+        (node, parameter): unit for node in ("hidden", "readout") for parameter, unit in units.items()
+    }
+    for node in ("hidden", "readout"):
+        assert values[node, "input gain"]["largest_relative_error"] < 1e-6
+        assert values[node, "threshold"]["before"] == 1
+        assert 0 < values[node, "weights"]["largest_relative_error"] < 1 / 127
 
 
 def test_notes_of_scales(gestures: nirc.Program) -> None:

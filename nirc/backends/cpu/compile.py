@@ -1,0 +1,154 @@
+"""Machine code from the `llvm` dialect: translation to LLVM IR, optimisation, and an object that is kept on disk.
+
+Strict IEEE arithmetic: no fast-math, and no contraction of a product and a sum into one operation, which would round once
+where the evaluator rounds twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import llvmlite.binding as llvm
+from xdsl.backend.llvm.convert import convert_module
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.llvm import FuncOp
+
+from nirc.printing import ir_text
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What to compile for: LLVM's names of the triple, the CPU and its features; without a triple this machine."""
+
+    triple: str
+    cpu: str = ""
+    features: str = ""
+
+    @staticmethod
+    @cache
+    def host() -> Machine:
+        """The machine that nirc runs on."""
+        _initialize()
+        features: str = llvm.get_host_cpu_features().flatten()
+        return Machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+    def target(self, *, pic: bool = False) -> llvm.TargetMachine:
+        """LLVM's code generator for it; raises RuntimeError where LLVM has none."""
+        _initialize()
+        target = llvm.Target.from_triple(self.triple)
+        return target.create_target_machine(
+            self.cpu, self.features, opt=3, reloc="pic" if pic else "default", codemodel="default"
+        )
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()
+
+
+def functions(module: ModuleOp) -> ModuleOp:
+    """The module's functions alone."""
+    return ModuleOp([op.clone() for op in module.ops if isinstance(op, FuncOp)])
+
+
+def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
+    """LLVM IR after LLVM's optimisation, and the code generator that it suits."""
+    target = machine.target(pic=pic)
+    text = str(convert_module(functions(module), fallback_target_triple=machine.triple))
+    parsed = llvm.parse_assembly(text)
+    parsed.verify()
+    options = llvm.PipelineTuningOptions(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    passes = llvm.create_pass_builder(target, options)
+    passes.getModulePassManager().run(parsed, passes)
+    return parsed, target
+
+
+def object_code(module: ModuleOp) -> bytes:
+    """The object file for this machine, from the cache where it is there."""
+    machine = Machine.host()
+    path = _cached(module, machine)
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    parsed, target = optimized(module, machine)
+    content: bytes = target.emit_object(parsed)
+    _keep(path, content)
+    return content
+
+
+@dataclass
+class Compiled:
+    """A function in memory; the engine has to live as long as anyone calls it."""
+
+    engine: llvm.ExecutionEngine
+    address: int
+
+    def function(self, arguments: int) -> ctypes._CFuncPtr:  # pyright: ignore[reportPrivateUsage]
+        """A callable of the number of steps and so many addresses; it lets other threads run."""
+        return ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * arguments)(self.address)
+
+
+def load(content: bytes, name: str) -> Compiled:
+    """Link an object file into the process."""
+    target = Machine.host().target()
+    empty = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(empty, target)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(content))
+    engine.finalize_object()
+    return Compiled(engine, engine.get_function_address(name))
+
+
+# -- the cache
+
+_MARK = b"nirc object 1\n"
+
+
+def cache_folder() -> Path | None:
+    """Where objects are kept: $NIRC_CACHE (empty: nowhere), else the user's cache folder."""
+    chosen = os.environ.get("NIRC_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nirc"
+
+
+def _cached(module: ModuleOp, machine: Machine) -> Path | None:
+    folder = cache_folder()
+    if folder is None:
+        return None
+    versions = ", ".join(f"{name} {version(name)}" for name in ("nirc", "xdsl", "llvmlite"))
+    key = "\n".join([ir_text(functions(module)), str(machine), versions])
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+
+
+def _read(path: Path | None) -> bytes | None:
+    """An object whose checksum holds; anything else is as good as none."""
+    try:
+        content = b"" if path is None else path.read_bytes()
+    except OSError:
+        return None
+    mark, digest, rest = content[: len(_MARK)], content[len(_MARK) : len(_MARK) + 32], content[len(_MARK) + 32 :]
+    return rest if mark == _MARK and hashlib.sha256(rest).digest() == digest else None
+
+
+def _keep(path: Path | None, content: bytes) -> None:
+    """Write whole or not at all, so that others who write or read at the same time see one object or the other."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MARK + hashlib.sha256(content).digest() + content)
+        os.replace(name, path)

@@ -1,0 +1,90 @@
+"""The `cpu` dialect: what a compiled function of a network expects of its caller.
+
+The function itself is `func.func` (loops) or `llvm.func` beside the `cpu.kernel` of the same name. Its parameters are the
+number of steps, then one buffer per argument, in order. Images stand in memory channel last, (rows, columns, channels),
+whatever the network's order of axes; all other values row-major. Spikes take a byte each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, cast
+
+from xdsl.dialects.builtin import ArrayAttr, DenseIntOrFPElementsAttr, FlatSymbolRefAttrConstr, NoneAttr, StringAttr, SymbolRefAttr
+from xdsl.dialects.builtin import TensorType as BuiltinTensor
+from xdsl.ir import Dialect, ParametrizedAttribute
+from xdsl.irdl import (
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_attr_definition,
+    irdl_op_definition,
+    param_def,
+    prop_def,
+)
+from xdsl.utils.exceptions import VerifyException
+
+from nirc.dialects.dense import Dense, Tensor, as_dense
+
+
+@irdl_attr_definition
+class ArgumentAttr(ParametrizedAttribute):
+    """A buffer of a kernel: what it is for, its name, its type, and its content where that is known.
+
+    | role     | type                | content                          | whose             |
+    |----------|---------------------|----------------------------------|-------------------|
+    | input    | of one step         |                                  | a raster's row by row |
+    | output   | of one step         |                                  | a raster's row by row |
+    | state    | whole               | before the first step, network's order | a sample's  |
+    | constant | whole               | as it stands in memory           | everyone's        |
+    | scratch  | whole               |                                  | a thread's        |
+    """
+
+    name = "cpu.argument"
+    ROLES: ClassVar[tuple[str, ...]] = ("input", "output", "state", "constant", "scratch")
+
+    role: StringAttr
+    label: StringAttr
+    type: BuiltinTensor
+    content: DenseIntOrFPElementsAttr | NoneAttr = param_def()
+
+    def __init__(self, role: str, label: str, type: Tensor, content: Dense | None = None):
+        super().__init__(StringAttr(role), StringAttr(label), type, NoneAttr() if content is None else content)
+
+    @property
+    def tensor(self) -> Tensor:
+        """The type of the buffer, of one step for rasters."""
+        return cast(Tensor, self.type)
+
+    @property
+    def held(self) -> Dense | None:
+        """The content where it is known."""
+        return as_dense(self.content)
+
+    def verify(self) -> None:
+        if self.role.data not in self.ROLES:
+            raise VerifyException(f"role must be one of {', '.join(self.ROLES)}, got '{self.role.data}'")
+        if (self.role.data in ("state", "constant")) != (self.held is not None):
+            raise VerifyException(f"{self.role.data} {self.label.data!r}: states and constants alone have a content")
+
+
+@irdl_op_definition
+class KernelOp(IRDLOperation):
+    """The contract of a function."""
+
+    name = "cpu.kernel"
+
+    function = prop_def(FlatSymbolRefAttrConstr)
+    arguments = prop_def(ArrayAttr[ArgumentAttr])
+
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$function attr-dict"
+
+    def __init__(self, name: str, arguments: Iterable[ArgumentAttr]):
+        super().__init__(properties={"function": SymbolRefAttr(name), "arguments": ArrayAttr(arguments)})
+
+    def of(self, role: str) -> list[ArgumentAttr]:
+        """The arguments of one role."""
+        return [argument for argument in self.arguments if argument.role.data == role]
+
+
+Cpu = Dialect("cpu", [KernelOp], [ArgumentAttr])

@@ -1,0 +1,196 @@
+"""`convert-loops-to-llvm`: functions of `arith`, `math`, `memref` and `cf` become functions of the `llvm` dialect.
+
+An index is i64, a memref of one axis a pointer that aliases no other parameter, an access a GEP; nothing is fast-math, so
+results are IEEE's. `scf` goes first, by xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over
+`ptr` casts addresses to integers, which LLVM cannot vectorise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xdsl.context import Context
+from xdsl.dialects import arith, cf, func, llvm, math, memref
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DictionaryAttr,
+    IndexType,
+    IntegerAttr,
+    MemRefType,
+    ModuleOp,
+    UnitAttr,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.transforms.convert_scf_to_cf import ConvertScfToCf
+from xdsl.utils.exceptions import PassFailedException
+
+_BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
+    arith.AddiOp: llvm.AddOp,
+    arith.SubiOp: llvm.SubOp,
+    arith.MuliOp: llvm.MulOp,
+    arith.DivUIOp: llvm.UDivOp,
+    arith.RemUIOp: llvm.URemOp,
+    arith.AndIOp: llvm.AndOp,
+    arith.AddfOp: llvm.FAddOp,
+    arith.SubfOp: llvm.FSubOp,
+    arith.MulfOp: llvm.FMulOp,
+    arith.DivfOp: llvm.FDivOp,
+}
+_CAST: dict[type[Operation], Callable[[SSAValue, Attribute], Operation]] = {
+    arith.ExtUIOp: llvm.ZExtOp,
+    arith.ExtSIOp: llvm.SExtOp,
+    arith.TruncIOp: llvm.TruncOp,
+    arith.SIToFPOp: llvm.SIToFPOp,
+    arith.ExtFOp: llvm.FPExtOp,
+    arith.TruncFOp: llvm.FPTruncOp,
+}
+_INTRINSIC: dict[type[Operation], str] = {
+    arith.FPToSIOp: "llvm.fptosi.sat",
+    arith.MaximumfOp: "llvm.maximum",
+    arith.MinimumfOp: "llvm.minimum",
+}
+
+
+@dataclass(frozen=True)
+class ConvertLoopsToLlvmPass(ModulePass):
+    """Lower every function of the module.
+
+    Raises PassFailedException with every op that has no counterpart.
+    """
+
+    name = "convert-loops-to-llvm"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        ConvertScfToCf().apply(ctx, op)
+        faults = set[str]()
+        for function in tuple(op.ops):
+            if isinstance(function, func.FuncOp):
+                lowered = _Function(faults).lower(function)
+                op.body.block.insert_op_before(lowered, function)
+                function.detach()
+                function.erase()
+        if faults:
+            raise PassFailedException(f"no lowering to llvm for {', '.join(sorted(faults))}")
+
+
+def _kind(kind: Attribute) -> Attribute:
+    if isinstance(kind, IndexType):
+        return i64
+    return llvm.LLVMPointerType() if isinstance(kind, MemRefType) else kind
+
+
+class _Function:
+    """One function's blocks and values, old and new."""
+
+    def __init__(self, faults: set[str]):
+        self.faults = faults
+        self.values = dict[SSAValue, SSAValue]()
+        self.blocks = dict[Block, Block]()
+
+    def lower(self, function: func.FuncOp) -> llvm.FuncOp:
+        """The same function in the llvm dialect."""
+        for block in function.body.blocks:
+            new = Block(arg_types=[_kind(arg.type) for arg in block.args])
+            self.blocks[block] = new
+            for before, after in zip(block.args, new.args, strict=True):
+                after.name_hint = before.name_hint
+                self.values[before] = after
+        for block in function.body.blocks:
+            for op in block.ops:
+                self.append(op, self.blocks[block])
+        inputs = [_kind(kind) for kind in function.function_type.inputs]
+        attributes = [
+            DictionaryAttr({"llvm.noalias": UnitAttr()} if isinstance(kind, llvm.LLVMPointerType) else {})
+            for kind in inputs
+        ]
+        return llvm.FuncOp(
+            function.sym_name,
+            llvm.LLVMFunctionType(inputs),
+            llvm.LinkageAttr("external"),
+            body=Region(list(self.blocks.values())),
+            other_props={"arg_attrs": ArrayAttr(attributes)},
+        )
+
+    def append(self, op: Operation, block: Block) -> None:
+        """Lower one op to the end of a block."""
+        x = [self.values[value] for value in op.operands]
+
+        def add(new: Operation) -> SSAValue:
+            block.add_op(new)
+            return new.results[0]
+
+        result: SSAValue | None = None
+        kind = type(op)
+        match op:
+            case arith.ConstantOp():
+                value = op.value
+                if isinstance(value, IntegerAttr):
+                    value = IntegerAttr(value.value, _kind(value.type))  # pyright: ignore[reportArgumentType]
+                result = add(llvm.ConstantOp(value, _kind(op.result.type)))
+            case arith.CmpiOp():
+                result = add(llvm.ICmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
+            case arith.CmpfOp():
+                result = add(llvm.FCmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
+            case arith.SelectOp():
+                result = add(llvm.SelectOp(x[0], x[1], x[2]))
+            case arith.IndexCastOp():
+                result = self.index_cast(x[0], _kind(op.result.type), add)
+            case math.FloorOp():
+                result = add(llvm.FFloorOp(x[0]))
+            case memref.LoadOp():
+                alignment = 1 if isinstance(op.memref.owner, memref.ViewOp) else None
+                result = add(llvm.LoadOp(self.address(op.memref, x[0], x[1], add), op.res.type, alignment))
+            case memref.StoreOp():
+                block.add_op(llvm.StoreOp(x[0], self.address(op.memref, x[1], x[2], add)))
+            case memref.ViewOp():
+                result = self.address(op.source, x[0], x[1], add)
+            case cf.BranchOp():
+                block.add_op(llvm.BrOp(self.blocks[op.successor], *x))
+            case cf.ConditionalBranchOp():
+                then = [self.values[value] for value in op.then_arguments]
+                other = [self.values[value] for value in op.else_arguments]
+                targets = self.blocks[op.then_block], self.blocks[op.else_block]
+                block.add_op(llvm.CondBrOp(x[0], targets[0], then, targets[1], other))
+            case func.ReturnOp():
+                block.add_op(llvm.ReturnOp())
+            case _ if kind in _BINARY:
+                result = add(_BINARY[kind](x[0], x[1]))
+            case _ if kind in _CAST:
+                result = add(_CAST[kind](x[0], _kind(op.results[0].type)))
+            case _ if kind in _INTRINSIC:
+                result = add(llvm.CallIntrinsicOp(self.intrinsic(op), x, [_kind(op.results[0].type)]))
+            case _:
+                self.faults.add(op.name)
+                for value in op.results:
+                    self.values[value] = add(llvm.UndefOp(_kind(value.type)))
+        if result is not None:
+            result.name_hint = op.results[0].name_hint
+            self.values[op.results[0]] = result
+
+    def intrinsic(self, op: Operation) -> str:
+        """The intrinsic's name with its types."""
+        kinds = [op.results[0].type, *([op.operands[0].type] if isinstance(op, arith.FPToSIOp) else [])]
+        return ".".join([_INTRINSIC[type(op)], *map(str, kinds)])
+
+    def index_cast(self, value: SSAValue, kind: Attribute, add: Callable[[Operation], SSAValue]) -> SSAValue:
+        """Between i64 and another width, sign kept."""
+        width: Any = kind
+        held: Any = value.type
+        if held == width:
+            return value
+        if held.width.data < width.width.data:
+            return add(llvm.SExtOp(value, kind))
+        return add(llvm.TruncOp(value, kind))
+
+    def address(
+        self, of: SSAValue, pointer: SSAValue, at: SSAValue, add: Callable[[Operation], SSAValue]
+    ) -> SSAValue:
+        """The address of an element."""
+        assert isinstance(of.type, MemRefType)
+        element: Attribute = of.type.element_type  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return add(llvm.GEPOp(pointer, [llvm.GEP_USE_SSA_VAL], element, ssa_indices=[at], inbounds=True))
+

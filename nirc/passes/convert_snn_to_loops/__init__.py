@@ -1,0 +1,321 @@
+"""`convert-snn-to-loops`: a network becomes a function that runs it over any number of steps, in `scf`, `arith`, `memref`.
+
+One loop over time; in it, op by op in the network's order: neighbouring elementwise ops of one shape are one loop over
+their elements, products with weights go event by event (see `kernels`). Weights are arguments, as are states, rasters and
+scratch memory: `cpu.kernel` lists them, so the code depends on shapes alone and nothing large passes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import IndexType, ModuleOp, i8, i32, i64
+from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
+
+from nirc.dialects import cpu, snn
+from nirc.dialects.dense import Array, Dense, ElementType, Tensor, array, dense, doubles, tensor
+from nirc.dialects.nir import quote
+from nirc.passes.convert_snn_to_loops import kernels
+from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory, volume
+from nirc.passes.convert_snn_to_loops.elementwise import ELEMENTWISE, element
+
+INPUTS = ("graded", "events")
+
+
+@dataclass(frozen=True)
+class ConvertSnnToLoopsPass(ModulePass):
+    """Turn every `snn.network` into a function and its contract.
+
+    inputs  `graded`: rasters hold numbers of the network's precision; `events`: counts in a byte, 0 to 255
+    record  what to write besides the outputs: `node.spikes`, or `node.state` after the step
+
+    Raises PassFailedException where something to record does not exist.
+    """
+
+    name = "convert-snn-to-loops"
+
+    inputs: str = "graded"
+    record: tuple[str, ...] = ()
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.inputs not in INPUTS:
+            raise PassFailedException(f"inputs '{self.inputs}' is not one of {', '.join(INPUTS)}")
+        for network in tuple(op.ops):
+            if isinstance(network, snn.NetworkOp):
+                kernel, function = _Function(network, self.inputs, self.record).build()
+                op.body.block.insert_ops_before([kernel, function], network)
+                network.detach()
+                network.erase()
+
+
+class _Function:
+    """One network on its way to a function."""
+
+    def __init__(self, network: snn.NetworkOp, inputs: str, record: Sequence[str]):
+        self.network, self.inputs = network, inputs
+        self.arguments = list[cpu.ArgumentAttr]()
+        self.entry = Block()
+        self.parameters = [BlockArgument(IndexType(), self.entry, 0)]
+        self.code = Code(self.entry)
+        self.ops = [op for op in network.body.block.ops if isinstance(op, snn.SnnOp)]
+        self.group = _groups(self.ops)
+        self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
+        self.recorded = _recorded(network, record)
+        self.buffers = dict[SSAValue, Buffer]()
+        self.also = dict[SSAValue, list[Buffer]]()
+        """Where else a value is written besides its own buffer."""
+        self.rows = list[Buffer]()
+        """The buffers that hold a row of each step."""
+        self.late = list[tuple[SSAValue, Buffer]]()
+        """Values that become states when the step is over."""
+        self.events = dict[SSAValue, kernels.Events]()
+        self.constants = dict[tuple[Dense, tuple[int, ...]], Buffer]()
+
+    # -- memory
+
+    def argument(self, role: str, label: str, kind: Tensor, content: Dense | None = None) -> Buffer:
+        """A new parameter."""
+        size, raster = volume(kind.get_shape()), role in ("input", "output")
+        parameter = BlockArgument(memory(kind.element_type, None if raster else size), self.entry, len(self.parameters))
+        parameter.name_hint = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{role}_{label}")
+        self.parameters.append(parameter)
+        self.arguments.append(cpu.ArgumentAttr(role, label, kind, content))
+        buffer = Buffer(parameter, kind.element_type, size)
+        if raster:
+            self.rows.append(buffer)
+        return buffer
+
+    def constant_buffer(self, values: Array, label: str) -> Buffer:
+        """Weights in memory."""
+        attr = dense(np.ascontiguousarray(values))
+        return self.argument("constant", label, tensor(values.shape, attr.get_element_type()), attr)
+
+    def per_element(self, attr: Dense, shape: tuple[int, ...], label: str) -> Buffer:
+        """A constant with one number per element of a shape, in memory order."""
+        key = (attr, shape)
+        if key not in self.constants:
+            values = np.broadcast_to(array(attr), shape)
+            values = values.transpose(1, 2, 0) if len(shape) == 3 else values
+            self.constants[key] = self.constant_buffer(values.ravel(), label)
+        return self.constants[key]
+
+    def scratch(self, element: ElementType, size: int, label: str) -> Buffer:
+        """Memory that holds a value within a step."""
+        return self.argument("scratch", label, tensor((size,), element))
+
+    def plan(self) -> None:
+        """Give inputs, states, outputs and every value that is read elsewhere their memory."""
+        network = self.network
+        for name, value in zip(network.inputs, network.input_args, strict=True):
+            kind = snn.tensor_of(value)
+            held = tensor(kind.get_shape(), i8) if self.inputs == "events" else kind
+            self.buffers[value] = self.argument("input", name.data, held)
+        for state, value in zip(network.states, network.state_args, strict=True):
+            self.buffers[value] = self.argument("state", state.label, snn.tensor_of(value), state.init)
+        outputs = [(name.data, value) for name, value in zip(network.outputs, network.output_values, strict=True)]
+        for name, value in [*outputs, *self.recorded.items()]:
+            self.also.setdefault(value, []).append(self.argument("output", name, snn.tensor_of(value)))
+        rings = {op.ring for op in self.ops if isinstance(op, snn.DelayOp)}
+        for state, value in self.nexts.items():
+            if state in rings:
+                continue
+            if isinstance(value.owner, Operation) and self.unread_after(state, value.owner):
+                self.also.setdefault(value, []).append(self.buffers[state])
+            else:
+                self.late.append((value, self.buffers[state]))
+        late = {value for value, _ in self.late}
+        for op in self.ops:
+            for value in op.results:
+                if isinstance(op, snn.DelayOp) and value is op.next:
+                    continue
+                inside = all(
+                    isinstance(use.operation, ELEMENTWISE) and self.group[use.operation] == self.group[op]
+                    for use in value.uses
+                    if not isinstance(use.operation, snn.YieldOp)
+                )
+                if isinstance(op, ELEMENTWISE) and value in self.also:
+                    self.buffers[value] = self.also[value].pop(0)
+                elif not isinstance(op, ELEMENTWISE) or not inside or value in late:
+                    kind = snn.tensor_of(value)
+                    label = f"{op.node.data if op.node else op.name}.{len(self.arguments)}"
+                    self.buffers[value] = self.scratch(kind.element_type, volume(kind.get_shape()), label)
+
+    def unread_after(self, state: SSAValue, op: Operation) -> bool:
+        """Whether nothing reads a state once the op's loop has written its next value."""
+        here = self.group.get(op)
+        if here is None:
+            return False
+        for use in state.uses:
+            reader = use.operation
+            if isinstance(reader, snn.YieldOp):
+                return False
+            at = self.group[reader]
+            if at > here or (at == here and not isinstance(reader, ELEMENTWISE)):
+                return False
+        return True
+
+    # -- code
+
+    def build(self) -> tuple[cpu.KernelOp, func.FuncOp]:
+        """The contract and the function."""
+        self.plan()
+        code = self.code
+        with code.loop(self.parameters[0]) as t:
+            for row in self.rows:
+                row.start = code.index(code.mul(t, row.size))
+            for _, group in groupby(self.ops, self.group.__getitem__):
+                ops = list(group)
+                if isinstance(ops[0], ELEMENTWISE):
+                    self.elementwise(ops)
+                else:
+                    self.single(ops[0])
+            for value, targets in self.also.items():
+                if isinstance(value, BlockArgument):
+                    for target in targets:
+                        self.copied(value, target)
+            self.end_of_step()
+        code.do(func.ReturnOp())
+        self.entry._args = tuple(self.parameters)  # pyright: ignore[reportPrivateUsage]
+        kinds = [parameter.type for parameter in self.parameters]
+        name = self.network.sym_name.data
+        function = func.FuncOp(name, (kinds, []), Region(self.entry))
+        return cpu.KernelOp(name, self.arguments), function
+
+    def end_of_step(self) -> None:
+        """States take over what was still read while the step ran; a state that becomes another goes by scratch."""
+        moved = list[tuple[Buffer, Buffer]]()
+        for value, state in self.late:
+            source = self.buffers[value]
+            if isinstance(value, BlockArgument):
+                kept = self.scratch(state.element, state.size, f"late.{len(self.arguments)}")
+                self.copied(value, kept)
+                source = kept
+            moved.append((source, state))
+        for source, state in moved:
+            kernels.copy(self.code, source, state)
+
+    def copied(self, value: SSAValue, target: Buffer) -> None:
+        """Write an input or a state elsewhere, in the target's type."""
+        source, code = self.buffers[value], self.code
+        with code.loop(source.size) as n:
+            held = code.load(source, n)
+            code.store(held if source.element == target.element else code.graded(held, target.element), target, n)
+
+    def elementwise(self, ops: list[snn.SnnOp]) -> None:
+        """One loop over the elements of neighbouring ops."""
+        code = self.code
+        shape = snn.tensor_of(ops[0].results[0]).get_shape()
+        # Parameters first: the loop's body only loads from them.
+        held = {
+            attr: self.per_element(attr, shape, f"{op.node.data if op.node else op.name}.{name}")
+            for op in ops
+            for name, attr in op.constants()
+            if attr.get_shape()
+        }
+        with code.loop(volume(shape)) as n:
+            values, loaded = dict[SSAValue, SSAValue](), dict[Dense, SSAValue]()
+
+            def constant(attr: Dense) -> SSAValue:
+                if attr not in held:
+                    return code.constant(float(doubles(attr)), attr.get_element_type())
+                if attr not in loaded:
+                    loaded[attr] = code.load(held[attr], n)
+                return loaded[attr]
+
+            for op in ops:
+                for value in op.operands:
+                    if value not in values:
+                        values[value] = code.load(self.buffers[value], n)
+                result = op.results[0]
+                values[result] = element(code, op, [values[value] for value in op.operands], constant)
+            for op in ops:
+                for target in self.targets(op.results[0]):
+                    code.store(values[op.results[0]], target, n)
+
+    def targets(self, value: SSAValue) -> list[Buffer]:
+        """Everywhere that a value is written."""
+        own = [self.buffers[value]] if value in self.buffers else []
+        return own + self.also.get(value, [])
+
+    def single(self, op: snn.SnnOp) -> None:
+        """An op with a loop of its own."""
+        code = self.code
+        output = self.buffers[op.results[0]]
+        match op:
+            case snn.LinearOp():
+                weights = self.constant_buffer(kernels.packed(array(op.weight)), f"{_label(op)}.weight")
+                kernels.linear(code, self.events_of(op.input), weights, output)
+            case snn.ConvOp():
+                weights = self.constant_buffer(kernels.window_weights(op), f"{_label(op)}.weight")
+                kernels.window(code, op, self.events_of(op.input), weights, output)
+            case snn.PoolOp():
+                kernels.window(code, op, self.events_of(op.input), None, output)
+            case snn.ReshapeOp():
+                shapes = (snn.tensor_of(value).get_shape() for value in (op.input, op.output))
+                before, after = shapes
+                kernels.reshape(code, self.buffers[op.input], before, output, after)
+            case snn.DelayOp():
+                self.delay(op, output)
+            case _:
+                raise NotImplementedError(op.name)
+        for target in self.also.get(op.results[0], []):
+            kernels.copy(code, output, target)
+
+    def delay(self, op: snn.DelayOp, output: Buffer) -> None:
+        shape = snn.tensor_of(op.input).get_shape()
+        length = snn.tensor_of(op.ring).get_shape()[0]
+        steps = self.per_element(op.steps, shape, f"{_label(op)}.steps") if op.steps.get_shape() else None
+        ago = int(array(op.steps)) if steps is None else steps
+        zero = dense(np.zeros((), np.int64))
+        head = self.argument("state", f"{_label(op)}.head", tensor((1,), i64), zero)
+        kernels.delay(self.code, self.buffers[op.input], self.buffers[op.ring], head, ago, length, output)
+
+    def events_of(self, value: SSAValue) -> kernels.Events:
+        """The events of a value, listed once a step."""
+        if value not in self.events:
+            source = self.buffers[value]
+            places = self.scratch(i32, source.size, f"events.{len(self.arguments)}")
+            self.events[value] = kernels.compact(self.code, source, places)
+        return self.events[value]
+
+
+def _label(op: snn.SnnOp) -> str:
+    return op.node.data if op.node else op.name
+
+
+def _groups(ops: list[snn.SnnOp]) -> dict[Operation, int]:
+    """The loop that each op stands in: neighbouring elementwise ops of one shape share theirs."""
+    group = dict[Operation, int]()
+    last: snn.SnnOp | None = None
+    count = 0
+    for op in ops:
+        alike = (
+            last is not None
+            and isinstance(op, ELEMENTWISE)
+            and isinstance(last, ELEMENTWISE)
+            and snn.tensor_of(op.results[0]).get_shape() == snn.tensor_of(last.results[0]).get_shape()
+        )
+        count += not alike
+        group[op], last = count, op
+    return group
+
+
+def _recorded(network: snn.NetworkOp, record: Sequence[str]) -> dict[str, SSAValue]:
+    """The values to record by key."""
+    known: dict[str, SSAValue] = {
+        state.label: value for state, value in zip(network.states, network.next_values, strict=True)
+    }
+    for op in network.body.block.ops:
+        if isinstance(op, snn.FireOp) and op.node:
+            known[f"{op.node.data}.spikes"] = op.spikes
+    if unknown := [key for key in record if key not in known]:
+        listed = ", ".join(known)
+        raise PassFailedException("\n".join(f"cannot record {quote(key)}; there are {listed}" for key in unknown))
+    return {key: known[key] for key in record}

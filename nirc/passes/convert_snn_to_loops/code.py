@@ -1,0 +1,204 @@
+"""Loops under construction: `scf`, `arith` and `memref` ops at an insertion point, without their spelling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from xdsl.builder import Builder
+from xdsl.dialects import arith, memref, scf
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    AnyFloat,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    IntegerType,
+    MemRefType,
+    f32,
+    f64,
+    i1,
+    i8,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.rewriter import InsertPoint
+
+from nirc.dialects.dense import ElementType
+
+Index = SSAValue | int
+
+
+@dataclass
+class Buffer:
+    """Memory of one element type; `start` is where its row of this step begins."""
+
+    ref: SSAValue
+    element: ElementType
+    size: int
+    start: SSAValue | None = None
+
+
+def stored(element: ElementType) -> ElementType:
+    """The type of an element in memory: spikes take a byte."""
+    return i8 if element == i1 else element
+
+
+class Code:
+    """Appends ops; constants are shared and stand at the function's beginning."""
+
+    def __init__(self, entry: Block):
+        self.entry = entry
+        self.point = Builder(InsertPoint.at_end(entry))
+        self.constants = dict[tuple[Attribute, Any], SSAValue]()
+
+    def op(self, op: Operation) -> SSAValue:
+        """Append an op, return its result."""
+        self.point.insert_op(op)
+        return op.results[0]
+
+    def do(self, op: Operation) -> None:
+        """Append an op without a result."""
+        self.point.insert_op(op)
+
+    def constant(self, value: float, kind: Attribute) -> SSAValue:
+        """A number, made once."""
+        # Bits, because 0.0 and -0.0 are equal.
+        key = (kind, np.float64(value).tobytes() if isinstance(kind, AnyFloat) else int(value))
+        if key not in self.constants:
+            attr = FloatAttr(value, kind) if isinstance(kind, AnyFloat) else IntegerAttr(int(value), kind)  # pyright: ignore[reportArgumentType]
+            op = arith.ConstantOp(attr)
+            first = self.entry.first_op
+            if first is None:
+                self.entry.add_op(op)
+            else:
+                self.entry.insert_op_before(op, first)
+            self.constants[key] = op.result
+        return self.constants[key]
+
+    def index(self, value: Index) -> SSAValue:
+        """A number as an index."""
+        return self.constant(value, IndexType()) if isinstance(value, int) else value
+
+    def add(self, a: Index, b: Index) -> Index:
+        """a + b of indices."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        if a == 0 or b == 0:
+            return b if isinstance(a, int) else a
+        return self.op(arith.AddiOp(self.index(a), self.index(b)))
+
+    def sub(self, a: Index, b: Index) -> Index:
+        """a - b of indices."""
+        return a if isinstance(b, int) and b == 0 else self.op(arith.SubiOp(self.index(a), self.index(b)))
+
+    def mul(self, a: Index, b: Index) -> Index:
+        """a * b of indices."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        if 1 in (a, b):
+            return b if isinstance(a, int) else a
+        return self.op(arith.MuliOp(self.index(a), self.index(b)))
+
+    def divided(self, a: SSAValue, by: int) -> tuple[Index, Index]:
+        """a // by and a % by of an index that is not negative."""
+        if by == 1:
+            return a, 0
+        divisor = self.index(by)
+        return self.op(arith.DivUIOp(a, divisor)), self.op(arith.RemUIOp(a, divisor))
+
+    def load(self, buffer: Buffer, at: Index) -> SSAValue:
+        """An element; a stored spike as i1."""
+        place = at if buffer.start is None else self.add(buffer.start, at)
+        value = self.op(memref.LoadOp.get(buffer.ref, [self.index(place)]))
+        if buffer.element == i1:
+            return self.op(arith.CmpiOp(value, self.constant(0, i8), "ne"))
+        return value
+
+    def store(self, value: SSAValue, buffer: Buffer, at: Index) -> None:
+        """Write an element."""
+        if buffer.element == i1:
+            value = self.op(arith.ExtUIOp(value, i8))
+        place = at if buffer.start is None else self.add(buffer.start, at)
+        self.do(memref.StoreOp.get(value, buffer.ref, [self.index(place)]))
+
+    @contextmanager
+    def loop(self, end: Index, start: Index = 0) -> Generator[SSAValue]:
+        """The body of a loop over start .. end - 1."""
+        body = Block(arg_types=[IndexType()])
+        outer = self.point
+        self.point = Builder(InsertPoint.at_end(body))
+        try:
+            yield body.args[0]
+        finally:
+            self.do(scf.YieldOp())
+            self.point = outer
+        self.do(scf.ForOp(self.index(start), self.index(end), self.index(1), [], body))
+
+    def fold(self, end: Index, start: Index, first: SSAValue, step: Callable[[SSAValue, SSAValue], SSAValue]) -> SSAValue:
+        """A loop that carries a value: step(index, value) gives the next."""
+        body = Block(arg_types=[IndexType(), first.type])
+        outer = self.point
+        self.point = Builder(InsertPoint.at_end(body))
+        self.do(scf.YieldOp(step(body.args[0], body.args[1])))
+        self.point = outer
+        return self.op(scf.ForOp(self.index(start), self.index(end), self.index(1), [first], body))
+
+    @contextmanager
+    def when(self, condition: SSAValue) -> Generator[None]:
+        """The body of a condition."""
+        body = Block()
+        outer = self.point
+        self.point = Builder(InsertPoint.at_end(body))
+        try:
+            yield
+        finally:
+            self.do(scf.YieldOp())
+            self.point = outer
+        self.do(scf.IfOp(condition, [], Region(body)))
+
+    def choose(self, condition: SSAValue, then: Callable[[], SSAValue], other: SSAValue) -> SSAValue:
+        """The value of a branch that runs only where the condition holds, else `other`."""
+        branches = list[Region]()
+        outer = self.point
+        for make in (then, lambda: other):
+            block = Block()
+            self.point = Builder(InsertPoint.at_end(block))
+            self.do(scf.YieldOp(make()))
+            branches.append(Region(block))
+        self.point = outer
+        return self.op(scf.IfOp(condition, [other.type], branches[0], branches[1]))
+
+    def both(self, conditions: Sequence[SSAValue]) -> SSAValue:
+        """Whether all hold."""
+        result = conditions[0]
+        for condition in conditions[1:]:
+            result = self.op(arith.AndIOp(result, condition))
+        return result
+
+    def graded(self, value: SSAValue, kind: ElementType) -> SSAValue:
+        """A value in a float type; spikes are 0 and 1, counts their number."""
+        if value.type == kind:
+            return value
+        if value.type == i1:
+            return self.op(arith.SelectOp(value, self.constant(1.0, kind), self.constant(0.0, kind)))
+        if isinstance(value.type, IntegerType):
+            wide = self.op(arith.ExtUIOp(value, i64)) if value.type == i8 else value
+            return self.op(arith.SIToFPOp(wide, kind))  # pyright: ignore[reportArgumentType]
+        if value.type == f32 and kind == f64:
+            return self.op(arith.ExtFOp(value, f64))
+        return self.op(arith.TruncFOp(value, f32))
+
+
+def memory(element: ElementType, size: int | None = None) -> MemRefType[Any]:
+    """A memref of one axis, of any length where size is None."""
+    return MemRefType(stored(element), [DYNAMIC_INDEX if size is None else size])
+
+
+def volume(shape: Sequence[int]) -> int:
+    """The number of elements."""
+    return math.prod(shape)
