@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("nir", "xylo")
+_TARGETS = ("nir", "cpu", "xylo")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
 
-_RUN = ("xylo",)
-"""Those that can be run and checked against: the chips."""
+_RUN = ("cpu", "xylo")
+"""Those that can be run."""
+
+_FIT = ("xylo",)
+"""Those that a model can be checked against: the chips."""
 
 _CHIPS = ("v1", "audio2", "audio3", "imu")
 
@@ -288,9 +291,9 @@ def _list(*, passes: bool, targets: bool) -> None:
     metavar="OUT",
     help=".npz, .npy where one array comes out, or NIRData (.h5): as events where the input is.",
 )
-@click.option("--target", type=click.Choice(_RUN), help="Run as this chip would.")
+@click.option("--target", type=click.Choice(_RUN), help="Run as this chip would; cpu: compiled for this machine.")
 @click.option(
-    "--level", type=click.Choice(["snn", *_RUN]), help="Run the evaluator of this level of the target's pipeline."
+    "--level", type=click.Choice(["snn", *_FIT]), help="Run the evaluator of this level of the target's pipeline."
 )
 @click.option(
     "--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i."
@@ -335,7 +338,7 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
         useless = ["--fix"] if flags["fixes"] else list[str]()
         named = (name for name in (*_OPTIONS, "strict") if name != "chip")
         useless += [f"--{name}" for name in named if flags[name] != unset.get(name)]
-        if level not in (None, target, *_RUN):
+        if level not in (None, target, *_FIT):
             useless.append("--level")
         if useless:
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
@@ -343,7 +346,7 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
     options = _of(flags, *_OPTIONS)
     return driver.compile(
         model,
-        target or (level if level in _RUN else None),
+        (None if (target, level) == ("cpu", "snn") else target) or (level if level in _FIT else None),
         until=level,
         fixes=flags["fixes"],
         strict=flags["strict"],
@@ -369,7 +372,7 @@ def _say_losses(program: Program) -> None:
 @click.option(
     "--target",
     multiple=True,
-    type=click.Choice(_RUN),
+    type=click.Choice(_FIT),
     help="Also check whether it fits this target; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")

@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
-from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Stages
+from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages
 from nirc.dialects import DIALECTS, nir, snn
 from nirc.dialects.dense import Array
 from nirc.frontend import rasters
@@ -107,11 +107,19 @@ def run_passes(ctx: Context, module: ModuleOp, passes: tuple[ModulePass, ...], w
         watch.end(step, module)
 
 
-def chip(target: str) -> Chip:
-    """What nirc knows of a target that it can run."""
-    found = backend(target).chip
+def runner(target: str) -> Runner:
+    """How a target runs."""
+    found = backend(target).runner
     if found is None:
         raise DiagnosticException(f"the target {target} cannot be run; without a target nirc runs the network itself")
+    return found
+
+
+def chip(target: str) -> Chip:
+    """What nirc knows of a chip."""
+    found = backend(target).chip
+    if found is None:
+        raise DiagnosticException(f"the target {target} is no chip and has no configurations")
     return found
 
 
@@ -218,11 +226,17 @@ class Program:
     def emit(self) -> bytes:
         """The target's own format."""
         target = backend(self.target or "")
-        here, last = level_of(self.module), list(target.stages(self.options))[-1]
-        if here != last:
-            raise DiagnosticException(f"the module is at level {here}, the target {target.name} is written from {last}")
+        module, here, levels = self.module, level_of(self.module), list(target.stages(self.options))
+        if target.runner is not None and here == target.runner.level != levels[-1]:
+            module = module.clone()
+            for level in levels[levels.index(here) + 1 :]:
+                run_passes(context(), module, target.stages(self.options)[level], self.watch)
+        elif here != levels[-1]:
+            raise DiagnosticException(
+                f"the module is at level {here}, the target {target.name} is written from {levels[-1]}"
+            )
         started = time.perf_counter()
-        content = target.emit(self.module, self.options)
+        content = target.emit(module, self.options)
         self.watch.took("emit", time.perf_counter() - started)
         return content
 
@@ -242,7 +256,7 @@ class Program:
             network = _snn_network(self.module)
             shapes = (snn.tensor_of(arg).get_shape() for arg in network.input_args)
             return {name.data: shape for name, shape in zip(network.inputs, shapes, strict=True)}
-        return chip(self.target or level_of(self.module)).inputs(self.module)
+        return runner(self.target or level_of(self.module)).inputs(self.module)
 
     def run(
         self,
@@ -280,11 +294,13 @@ class Program:
 
     def _evaluator(self, batch: int, record: tuple[str, ...]) -> Evaluator:
         level = level_of(self.module)
+        if self.target is not None and runner(self.target).level == level:
+            return runner(self.target).evaluator(self.module, batch, record)
         if level == "snn":
             from nirc.interpreters.snn import SnnEvaluator
 
             return SnnEvaluator(_snn_network(self.module), batch, record)
-        return chip(self.target or level).evaluator(self.module, batch, record)
+        return runner(level).evaluator(self.module, batch, record)
 
 
 _SAID_BY = {
@@ -414,6 +430,8 @@ def compile(
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
     chosen = _options(options)
+    if until is None and passes is None and target is not None and (run := backend(target).runner) is not None:
+        until = run.level
     if isinstance(model, Program):
         source, module = model, model.module.clone()
     else:

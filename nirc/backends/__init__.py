@@ -48,19 +48,29 @@ Stages = dict[str, tuple[ModulePass, ...]]
 
 
 @dataclass(frozen=True)
+class Runner:
+    """How a target runs.
+
+    level      of the module that it runs, down to which `nirc.compile` lowers
+    evaluator  of that level: module, batch, what to record
+    inputs     the inputs of that level and their shapes, to read rasters by
+    """
+
+    level: str
+    evaluator: Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]
+    inputs: Callable[[ModuleOp], dict[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
 class Chip:
-    """What nirc knows of a target that it can run.
+    """What else there is where a target is a chip.
 
     generations  the names that --chip takes
-    evaluator    of the last level: module, batch, what to record
-    inputs       the inputs of the last level and their shapes, to read rasters by
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
     """
 
     generations: tuple[str, ...]
-    evaluator: Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]
-    inputs: Callable[[ModuleOp], dict[str, tuple[int, ...]]]
     read: Callable[[str, str | None], ModuleOp]
     summary: Callable[[ModuleOp], list[str]]
 
@@ -71,6 +81,7 @@ class Backend:
 
     stages   the pipeline under the user's options, which it hands to passes as they are
     emit     the target's own format, from the last level
+    runner   how it runs, where it can
     chip     what else there is where the target is a chip
     emits_by the options that `emit` looks at
     """
@@ -79,6 +90,7 @@ class Backend:
     about: str
     stages: Callable[[Options], Stages]
     emit: Callable[[ModuleOp, Options], bytes]
+    runner: Runner | None = None
     chip: Chip | None = None
     emits_by: tuple[str, ...] = ()
 
@@ -89,10 +101,16 @@ def _nir() -> Backend:
     return BACKEND
 
 
+def _cpu() -> Backend:
+    from nirc.backends.cpu import BACKEND
+
+    return BACKEND
+
+
 def _xylo() -> Backend:
     from nirc.backends.xylo import BACKEND
 
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "xylo": _xylo}
+BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "xylo": _xylo}

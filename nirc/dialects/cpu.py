@@ -1,7 +1,7 @@
 """The `cpu` dialect: what a compiled function of a network expects of its caller.
 
-The function itself is `func.func` (loops) or `llvm.func` beside the `cpu.kernel` of the same name. Its parameters are the
-number of steps, then one buffer per argument, in order. Images stand in memory channel last, (rows, columns, channels),
+The function itself is a `func.func` (loops) or a `llvm.func` that the `cpu.kernel` names. Its parameters are the number
+of steps, then one buffer per argument, in order. Images stand in memory channel last, (rows, columns, channels),
 whatever the network's order of axes; all other values row-major. Spikes take a byte each.
 """
 
@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, cast
 
-from xdsl.dialects.builtin import ArrayAttr, DenseIntOrFPElementsAttr, FlatSymbolRefAttrConstr, NoneAttr, StringAttr, SymbolRefAttr
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseIntOrFPElementsAttr,
+    FlatSymbolRefAttrConstr,
+    NoneAttr,
+    StringAttr,
+    SymbolRefAttr,
+)
 from xdsl.dialects.builtin import TensorType as BuiltinTensor
 from xdsl.ir import Dialect, ParametrizedAttribute
 from xdsl.irdl import (

@@ -73,6 +73,18 @@ def _snn_fold_linear_paths() -> type[ModulePass]:
     return SnnFoldLinearPathsPass
 
 
+def _convert_snn_to_loops() -> type[ModulePass]:
+    from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
+
+    return ConvertSnnToLoopsPass
+
+
+def _convert_loops_to_llvm() -> type[ModulePass]:
+    from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
+
+    return ConvertLoopsToLlvmPass
+
+
 def _convert_snn_to_xylo() -> type[ModulePass]:
     from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
 
@@ -133,6 +145,8 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "convert-nir-to-snn": _convert_nir_to_snn,
     "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
+    "convert-snn-to-loops": _convert_snn_to_loops,
+    "convert-loops-to-llvm": _convert_loops_to_llvm,
     "convert-snn-to-xylo": _convert_snn_to_xylo,
     "xylo-fit-time-constants": _xylo_fit_time_constants,
     "xylo-choose-scales": _xylo_choose_scales,

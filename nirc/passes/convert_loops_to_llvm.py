@@ -1,15 +1,15 @@
 """`convert-loops-to-llvm`: functions of `arith`, `math`, `memref` and `cf` become functions of the `llvm` dialect.
 
-An index is i64, a memref of one axis a pointer that aliases no other parameter, an access a GEP; nothing is fast-math, so
-results are IEEE's. `scf` goes first, by xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over
-`ptr` casts addresses to integers, which LLVM cannot vectorise.
+An index is i64, a memref of one axis a pointer that aliases no other parameter, an access a GEP; nothing is fast-math,
+so results are IEEE's. `scf` goes first, by xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way
+over `ptr` casts addresses to integers, which LLVM cannot vectorise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from xdsl.context import Context
 from xdsl.dialects import arith, cf, func, llvm, math, memref
@@ -127,10 +127,10 @@ class _Function:
         kind = type(op)
         match op:
             case arith.ConstantOp():
-                value = op.value
-                if isinstance(value, IntegerAttr):
-                    value = IntegerAttr(value.value, _kind(value.type))  # pyright: ignore[reportArgumentType]
-                result = add(llvm.ConstantOp(value, _kind(op.result.type)))
+                number: Attribute = op.value
+                if isinstance(number, IntegerAttr) and isinstance(op.result.type, IndexType):
+                    number = IntegerAttr(number.value.data, i64)
+                result = add(llvm.ConstantOp(number, _kind(op.result.type)))
             case arith.CmpiOp():
                 result = add(llvm.ICmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
             case arith.CmpfOp():
@@ -168,12 +168,14 @@ class _Function:
                 for value in op.results:
                     self.values[value] = add(llvm.UndefOp(_kind(value.type)))
         if result is not None:
-            result.name_hint = op.results[0].name_hint
-            self.values[op.results[0]] = result
+            old: SSAValue = op.results[0]
+            result.name_hint = old.name_hint
+            self.values[old] = result
 
     def intrinsic(self, op: Operation) -> str:
         """The intrinsic's name with its types."""
-        kinds = [op.results[0].type, *([op.operands[0].type] if isinstance(op, arith.FPToSIOp) else [])]
+        values: list[SSAValue] = [op.results[0], *(op.operands if isinstance(op, arith.FPToSIOp) else ())]
+        kinds = [value.type for value in values]
         return ".".join([_INTRINSIC[type(op)], *map(str, kinds)])
 
     def index_cast(self, value: SSAValue, kind: Attribute, add: Callable[[Operation], SSAValue]) -> SSAValue:
@@ -186,11 +188,7 @@ class _Function:
             return add(llvm.SExtOp(value, kind))
         return add(llvm.TruncOp(value, kind))
 
-    def address(
-        self, of: SSAValue, pointer: SSAValue, at: SSAValue, add: Callable[[Operation], SSAValue]
-    ) -> SSAValue:
+    def address(self, of: SSAValue, pointer: SSAValue, at: SSAValue, add: Callable[[Operation], SSAValue]) -> SSAValue:
         """The address of an element."""
-        assert isinstance(of.type, MemRefType)
-        element: Attribute = of.type.element_type  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        element: Attribute = cast(MemRefType[Any], of.type).element_type
         return add(llvm.GEPOp(pointer, [llvm.GEP_USE_SSA_VAL], element, ssa_indices=[at], inbounds=True))
-

@@ -75,7 +75,7 @@ def test_strict_names_the_flags_that_say_it(nirc: Nirc) -> None:
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        ([], "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; --target xylo: nir, snn, xylo"),
+        ([], "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; --target cpu: nir, snn, loops, llvm; --target xylo: nir, snn, xylo"),
         (["--target", "xylo"], "the way to xylo has no level 'foo'; it has nir, snn, xylo"),
     ],
 )

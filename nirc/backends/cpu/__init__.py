@@ -1,8 +1,11 @@
-"""Target `cpu`: a kernel for this machine, from `nir` to machine code."""
+"""Target `cpu`: a kernel for this machine, from `nir` to machine code; writes an object file."""
 
 from __future__ import annotations
 
-from nirc.backends import Options, Stages
+from xdsl.dialects.builtin import ModuleOp
+
+from nirc.backends import Backend, Evaluator, Options, Runner, Stages
+from nirc.dialects import snn
 from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
@@ -18,3 +21,30 @@ def stages(options: Options) -> Stages:
         "loops": (ConvertSnnToLoopsPass(),),
         "llvm": (ConvertLoopsToLlvmPass(),),
     }
+
+
+def _emit(module: ModuleOp, options: Options) -> bytes:
+    from nirc.backends.cpu.compile import object_code
+
+    return object_code(module)
+
+
+def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:
+    from nirc.backends.cpu.run import CpuEvaluator
+
+    return CpuEvaluator(module, batch, record)
+
+
+def _inputs(module: ModuleOp) -> dict[str, tuple[int, ...]]:
+    network = next(op for op in module.ops if isinstance(op, snn.NetworkOp))
+    arguments = zip(network.inputs, network.input_args, strict=True)
+    return {name.data: snn.tensor_of(argument).get_shape() for name, argument in arguments}
+
+
+BACKEND = Backend(
+    "cpu",
+    "A kernel for this machine, event-driven, compiled by LLVM; written as an object file",
+    stages,
+    _emit,
+    Runner("snn", _evaluator, _inputs),
+)

@@ -1,7 +1,7 @@
 """Machine code from the `llvm` dialect: translation to LLVM IR, optimisation, and an object that is kept on disk.
 
-Strict IEEE arithmetic: no fast-math, and no contraction of a product and a sum into one operation, which would round once
-where the evaluator rounds twice.
+Strict IEEE arithmetic: no fast-math, and no contraction of a product and a sum into one operation, which would round
+once where the evaluator rounds twice.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -20,8 +21,6 @@ import llvmlite.binding as llvm
 from xdsl.backend.llvm.convert import convert_module
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.llvm import FuncOp
-
-from nirc.printing import ir_text
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Compiled:
     engine: llvm.ExecutionEngine
     address: int
 
-    def function(self, arguments: int) -> ctypes._CFuncPtr:  # pyright: ignore[reportPrivateUsage]
+    def function(self, arguments: int) -> Callable[..., None]:
         """A callable of the number of steps and so many addresses; it lets other threads run."""
         return ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * arguments)(self.address)
 
@@ -128,7 +127,7 @@ def _cached(module: ModuleOp, machine: Machine) -> Path | None:
     if folder is None:
         return None
     versions = ", ".join(f"{name} {version(name)}" for name in ("nirc", "xdsl", "llvmlite"))
-    key = "\n".join([ir_text(functions(module)), str(machine), versions])
+    key = "\n".join([str(functions(module)), str(machine), versions])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
 
 

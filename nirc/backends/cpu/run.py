@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.backends.cpu.compile import Compiled, load, object_code
 from nirc.dialects import cpu
 from nirc.dialects.dense import Array, array, dtype_of, shape_text
 from nirc.dialects.nir import quote
-
-
-def _memory(values: Array) -> Array:
-    """Values [..., C, H, W] in the order of memory; others as they are."""
-    return np.ascontiguousarray(values)
+from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
+from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 
 
 def _to_memory(values: Array, axes: int) -> Array:
@@ -32,60 +32,96 @@ def _from_memory(values: Array, axes: int) -> Array:
 
 
 class CpuEvaluator:
-    """One kernel with the states of a batch; states stay between calls until `reset`.
+    """Runs a `snn` network as compiled code over rasters; states stay between calls until `reset`.
 
-    threads: samples are divided among so many; None: as many as there are cores.
+    Rasters of bytes are taken for counts of events, others for numbers of the network's precision; the code for either
+    is compiled when it is first needed. threads: samples are divided among so many; None: as many as there are cores.
     """
 
-    def __init__(self, module: ModuleOp, batch: int = 1, threads: int | None = None):
-        self.kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
-        self.batch = batch
+    def __init__(
+        self, module: ModuleOp, batch: int = 1, record: tuple[str, ...] = (), threads: int | None = None
+    ) -> None:
+        self.module, self.batch, self.record = module, batch, record
         self.threads = max(1, min(batch, threads or len(os.sched_getaffinity(0))))
-        self.compiled: Compiled = load(object_code(module), self.kernel.function.string_value())
-        self.arguments = list(self.kernel.arguments)
-        self.call = self.compiled.function(len(self.arguments))
-        self.constants = {a: _memory(array(held)) for a in self.kernel.of("constant") if (held := a.held) is not None}
-        self.scratch = [
-            {a: np.zeros(max(1, int(np.prod(a.tensor.get_shape()))), _dtype(a)) for a in self.kernel.of("scratch")}
-            for _ in range(self.threads)
-        ]
+        self.kernels = dict[str, _Kernel]()
+        self.running = Lock()
         self.reset()
 
     def reset(self) -> None:
         """Back to the state before the first step."""
         self.states = dict[cpu.ArgumentAttr, Array]()
-        for argument in self.kernel.of("state"):
-            shape, held = argument.tensor.get_shape(), argument.held
-            assert held is not None
-            first = np.broadcast_to(array(held), shape)
-            whole = np.broadcast_to(_to_memory(first, _axes(argument)), (self.batch, *_stored_shape(argument)))
-            self.states[argument] = whole.astype(_dtype(argument), order="C")
 
     def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
-        """Feed rasters [T, B, N...] by input name; returns rasters by output name and by recorded key."""
-        given = {a: self.raster(a, inputs.get(a.label.data)) for a in self.kernel.of("input")}
+        """Feed rasters [T, B, N...] by input name; returns rasters by output name and by recorded key.
+
+        Raises DiagnosticException where rasters do not fit, or another thread runs on the same states.
+        """
+        if not self.running.acquire(blocking=False):
+            raise DiagnosticException("this program is running already; each thread needs a program of its own")
+        try:
+            bytes_only = all(values.dtype.char in "B?" for values in inputs.values())
+            kind = "events" if bytes_only and inputs else "graded"
+            if kind not in self.kernels:
+                self.kernels[kind] = _Kernel.of(self.module, kind, self.record)
+            results, steps = self.kernels[kind].run(inputs, self.batch, self.states, self.threads)
+        finally:
+            self.running.release()
+        if progress is not None:
+            progress(steps)
+        return results
+
+
+class _Kernel:
+    """Compiled code, its constants, and scratch memory for each thread."""
+
+    @staticmethod
+    def of(module: ModuleOp, inputs: str, record: tuple[str, ...]) -> _Kernel:
+        """Compile a `snn` module; the module stays as it is."""
+        lowered, ctx = module.clone(), Context()
+        ConvertSnnToLoopsPass(inputs, record).apply(ctx, lowered)
+        ConvertLoopsToLlvmPass().apply(ctx, lowered)
+        return _Kernel(lowered)
+
+    def __init__(self, module: ModuleOp):
+        self.kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
+        self.compiled: Compiled = load(object_code(module), self.kernel.function.string_value())
+        self.arguments = list(self.kernel.arguments)
+        self.call = self.compiled.function(len(self.arguments))
+        self.constants = {a: array(held) for a in self.kernel.of("constant") if (held := a.held) is not None}
+        self.scratch = list[dict[cpu.ArgumentAttr, Array]]()
+
+    def run(
+        self, inputs: Mapping[str, Array], batch: int, states: dict[cpu.ArgumentAttr, Array], threads: int
+    ) -> tuple[dict[str, Array], int]:
+        """One call for each sample; states that are missing start at the beginning."""
+        given = {a: self.raster(a, inputs.get(a.label.data), batch) for a in self.kernel.of("input")}
         lengths = {values.shape[1] for values in given.values()}
         if len(lengths) > 1:
             listed = ", ".join(f"{quote(a.label.data)} {values.shape[1]}" for a, values in given.items())
             raise DiagnosticException(f"inputs of unequal length: {listed} steps")
         steps = lengths.pop() if lengths else 0
-        outputs = {
-            a: np.empty((self.batch, steps, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")
-        }
-        per_sample = {**given, **outputs, **self.states}
-        with ThreadPoolExecutor(self.threads) as pool:
-            parts = np.array_split(np.arange(self.batch), self.threads)
-            jobs = [pool.submit(self.samples, part, steps, per_sample, n) for n, part in enumerate(parts)]
-            for job in jobs:
-                job.result()
-        if progress is not None:
-            progress(steps)
-        return {
-            a.label.data: _from_memory(values.swapaxes(0, 1), len(a.tensor.get_shape())).astype(
-                dtype_of(a.tensor.element_type), copy=False
+        for argument in self.kernel.of("state"):
+            if argument not in states:
+                states[argument] = _first(argument, batch)
+        outputs = {a: np.empty((batch, steps, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")}
+        per_sample = {**given, **outputs, **{a: states[a] for a in self.kernel.of("state")}}
+        while len(self.scratch) < threads:
+            sizes = ((a, max(1, math.prod(a.tensor.get_shape()))) for a in self.kernel.of("scratch"))
+            self.scratch.append({a: np.zeros(size, _dtype(a)) for a, size in sizes})
+        parts = np.array_split(np.arange(batch), threads)
+        if threads == 1:
+            self.samples(parts[0], steps, per_sample, 0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                for job in [pool.submit(self.samples, part, steps, per_sample, n) for n, part in enumerate(parts)]:
+                    job.result()
+        results = {
+            a.label.data: _from_memory(values.swapaxes(0, 1), len(a.tensor.get_shape())).view(
+                np.bool_ if a.tensor.element_type == i1 else values.dtype
             )
             for a, values in outputs.items()
         }
+        return results, steps
 
     def samples(self, numbers: Array, steps: int, per_sample: dict[cpu.ArgumentAttr, Array], thread: int) -> None:
         """Run some samples on one thread."""
@@ -96,13 +132,13 @@ class CpuEvaluator:
         for n in numbers.tolist():
             self.call(steps, *(address + n * stride for address, stride in zip(addresses, strides, strict=True)))
 
-    def raster(self, argument: cpu.ArgumentAttr, values: Array | None) -> Array:
+    def raster(self, argument: cpu.ArgumentAttr, values: Array | None, batch: int) -> Array:
         """A raster in the kernel's memory order, [B, T, N...]."""
         name, shape = argument.label.data, argument.tensor.get_shape()
         if values is None:
             raise DiagnosticException(f"no raster for the input {quote(name)}")
-        if values.shape[1:] != (self.batch, *shape):
-            wanted = " x ".join(map(str, (self.batch, *shape)))
+        if values.shape[1:] != (batch, *shape):
+            wanted = " x ".join(map(str, (batch, *shape)))
             raise DiagnosticException(
                 f"the raster of input {quote(name)} has the shape {shape_text(values.shape)}, must be steps x {wanted}"
             )
@@ -121,8 +157,12 @@ def _dtype(argument: cpu.ArgumentAttr) -> np.dtype[np.generic]:
     return np.dtype(np.uint8) if dtype.itemsize == 1 else dtype
 
 
-def _axes(argument: cpu.ArgumentAttr) -> int:
-    return len(argument.tensor.get_shape())
+def _first(argument: cpu.ArgumentAttr, batch: int) -> Array:
+    """A state before the first step, for each sample."""
+    shape, held = argument.tensor.get_shape(), argument.held
+    assert held is not None
+    one = _to_memory(np.broadcast_to(array(held), shape), len(shape))
+    return np.broadcast_to(one, (batch, *one.shape)).astype(_dtype(argument), order="C")
 
 
 def _stored_shape(argument: cpu.ArgumentAttr) -> tuple[int, ...]:

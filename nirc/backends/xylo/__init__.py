@@ -7,7 +7,7 @@ from io import StringIO
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
-from nirc.backends import Backend, Chip, Evaluator, Options, Stages
+from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages
 from nirc.backends.xylo.emit import XyloTarget
 from nirc.backends.xylo.read_config import read_config
 from nirc.dialects import xylo
@@ -97,6 +97,7 @@ BACKEND = Backend(
     "SynSense Xylo (Audio 2 by default): samna configuration and rockpool specification in one JSON file",
     stages,
     _emit,
-    Chip(tuple(xylo.CHIPS), _evaluator, _inputs, read_config, _summary),
+    Runner("xylo", _evaluator, _inputs),
+    Chip(tuple(xylo.CHIPS), read_config, _summary),
     emits_by=("template",),
 )

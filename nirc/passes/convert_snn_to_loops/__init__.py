@@ -1,8 +1,8 @@
-"""`convert-snn-to-loops`: a network becomes a function that runs it over any number of steps, in `scf`, `arith`, `memref`.
+"""`convert-snn-to-loops`: a network becomes a function of any number of steps, in `scf`, `arith` and `memref`.
 
 One loop over time; in it, op by op in the network's order: neighbouring elementwise ops of one shape are one loop over
-their elements, products with weights go event by event (see `kernels`). Weights are arguments, as are states, rasters and
-scratch memory: `cpu.kernel` lists them, so the code depends on shapes alone and nothing large passes through it.
+their elements, products with weights go event by event (see `kernels`). Weights are arguments, as are states, rasters
+and scratch memory: `cpu.kernel` lists them, so the code depends on shapes alone and nothing large passes through it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import IndexType, ModuleOp, i8, i32, i64
-from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
@@ -23,7 +23,7 @@ from nirc.dialects import cpu, snn
 from nirc.dialects.dense import Array, Dense, ElementType, Tensor, array, dense, doubles, tensor
 from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import kernels
-from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory, volume
+from nirc.passes.convert_snn_to_loops.code import Buffer, Code, memory, volume
 from nirc.passes.convert_snn_to_loops.elementwise import ELEMENTWISE, element
 
 INPUTS = ("graded", "events")
@@ -62,7 +62,7 @@ class _Function:
         self.network, self.inputs = network, inputs
         self.arguments = list[cpu.ArgumentAttr]()
         self.entry = Block()
-        self.parameters = [BlockArgument(IndexType(), self.entry, 0)]
+        self.parameters: list[BlockArgument[Attribute]] = [BlockArgument(IndexType(), self.entry, 0)]
         self.code = Code(self.entry)
         self.ops = [op for op in network.body.block.ops if isinstance(op, snn.SnnOp)]
         self.group = _groups(self.ops)

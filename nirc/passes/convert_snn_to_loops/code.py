@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from xdsl.builder import Builder
@@ -14,10 +14,10 @@ from xdsl.dialects import arith, memref, scf
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     AnyFloat,
+    Float32Type,
     FloatAttr,
     IndexType,
     IntegerAttr,
-    IntegerType,
     MemRefType,
     f32,
     f64,
@@ -58,20 +58,22 @@ class Code:
 
     def op(self, op: Operation) -> SSAValue:
         """Append an op, return its result."""
-        self.point.insert_op(op)
+        self.point.insert(op)
         return op.results[0]
 
     def do(self, op: Operation) -> None:
         """Append an op without a result."""
-        self.point.insert_op(op)
+        self.point.insert(op)
 
     def constant(self, value: float, kind: Attribute) -> SSAValue:
         """A number, made once."""
         # Bits, because 0.0 and -0.0 are equal.
         key = (kind, np.float64(value).tobytes() if isinstance(kind, AnyFloat) else int(value))
         if key not in self.constants:
-            attr = FloatAttr(value, kind) if isinstance(kind, AnyFloat) else IntegerAttr(int(value), kind)  # pyright: ignore[reportArgumentType]
-            op = arith.ConstantOp(attr)
+            if isinstance(kind, AnyFloat):
+                op = arith.ConstantOp(FloatAttr(value, kind))
+            else:
+                op = arith.ConstantOp(IntegerAttr(int(value), cast(IndexType, kind)))
             first = self.entry.first_op
             if first is None:
                 self.entry.add_op(op)
@@ -139,7 +141,9 @@ class Code:
             self.point = outer
         self.do(scf.ForOp(self.index(start), self.index(end), self.index(1), [], body))
 
-    def fold(self, end: Index, start: Index, first: SSAValue, step: Callable[[SSAValue, SSAValue], SSAValue]) -> SSAValue:
+    def fold(
+        self, end: Index, start: Index, first: SSAValue, step: Callable[[SSAValue, SSAValue], SSAValue]
+    ) -> SSAValue:
         """A loop that carries a value: step(index, value) gives the next."""
         body = Block(arg_types=[IndexType(), first.type])
         outer = self.point
@@ -182,14 +186,15 @@ class Code:
 
     def graded(self, value: SSAValue, kind: ElementType) -> SSAValue:
         """A value in a float type; spikes are 0 and 1, counts their number."""
-        if value.type == kind:
+        held: Attribute = value.type
+        if held == kind:
             return value
-        if value.type == i1:
+        if held == i1:
             return self.op(arith.SelectOp(value, self.constant(1.0, kind), self.constant(0.0, kind)))
-        if isinstance(value.type, IntegerType):
-            wide = self.op(arith.ExtUIOp(value, i64)) if value.type == i8 else value
-            return self.op(arith.SIToFPOp(wide, kind))  # pyright: ignore[reportArgumentType]
-        if value.type == f32 and kind == f64:
+        if not isinstance(held, AnyFloat):
+            wide = self.op(arith.ExtUIOp(value, i64)) if held == i8 else value
+            return self.op(arith.SIToFPOp(wide, cast(Float32Type, kind)))
+        if held == f32 and kind == f64:
             return self.op(arith.ExtFOp(value, f64))
         return self.op(arith.TruncFOp(value, f32))
 

@@ -1,8 +1,8 @@
 """The ops that are no elementwise arithmetic: products with matrices, windows over images, delays, changes of layout.
 
-They are driven by events: the elements of their input that are not 0, listed in memory order. Each adds its weights to the
-sums in the order that the dialect fixes (ascending input index; taps by row, column, channel, which is the order of an
-image's events in memory), so sums are equal to the evaluator's bit for bit.
+They are driven by events: the elements of their input that are not 0, listed in memory order. Each adds its weights to
+the sums in the order that the dialect fixes (ascending input index; taps by row, column, channel, which is the order of
+an image's events in memory), so sums are equal to the evaluator's bit for bit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.dialects import arith, memref
-from xdsl.dialects.builtin import IndexType, i1, i8, i32, i64
+from xdsl.dialects.builtin import IndexType, f32, f64, i1, i8, i32, i64
 from xdsl.ir import SSAValue
 
 from nirc.dialects import snn
@@ -42,10 +42,11 @@ def compact(code: Code, source: Buffer, places: Buffer) -> Events:
 
     def note(n: SSAValue, count: SSAValue) -> SSAValue:
         value = code.load(raw, n)
-        if isinstance(value.type, type(i8)):
-            hit = code.op(arith.CmpiOp(value, code.constant(0, value.type), "ne"))
+        zero = code.constant(0, raw.element)
+        if raw.element in (f32, f64):
+            hit = code.op(arith.CmpfOp(value, zero, "une"))
         else:
-            hit = code.op(arith.CmpfOp(value, code.constant(0.0, value.type), "une"))
+            hit = code.op(arith.CmpiOp(value, zero, "ne"))
         code.store(code.op(arith.IndexCastOp(n, i32)), places, count)
         return code.op(arith.AddiOp(count, code.op(arith.SelectOp(hit, code.index(1), code.index(0)))))
 
@@ -100,7 +101,14 @@ def fill(code: Code, output: Buffer, first: Index, width: int) -> None:
 
 
 def add_row(
-    code: Code, events: Events, m: SSAValue, weights: Buffer | None, row: Index, output: Buffer, first: Index, width: int
+    code: Code,
+    events: Events,
+    m: SSAValue,
+    weights: Buffer | None,
+    row: Index,
+    output: Buffer,
+    first: Index,
+    width: int,
 ) -> None:
     """output[first + n] += weights[row + n] x[m]; a spike's x is 1; without weights they are 1."""
     spike = events.source.element == i1
