@@ -1,8 +1,9 @@
 """The `cpu` dialect: what a compiled function of a network expects of its caller.
 
 The function itself is a `func.func` (loops) or a `llvm.func` that the `cpu.kernel` names. Its parameters are the number
-of steps, then one buffer per argument, in order. Images stand in memory channel last, (rows, columns, channels),
-whatever the network's order of axes; all other values row-major. Spikes take a byte each.
+of steps, then one buffer per argument, in order; that of a raster is followed by the number of elements from one step
+to the next. Inputs stand in memory as in the network, row-major; all other images channel last, (rows, columns,
+channels). Spikes take a byte each; scratch memory is 0 before the first step.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ _BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
     arith.DivUIOp: llvm.UDivOp,
     arith.RemUIOp: llvm.URemOp,
     arith.AndIOp: llvm.AndOp,
+    arith.OrIOp: llvm.OrOp,
     arith.AddfOp: llvm.FAddOp,
     arith.SubfOp: llvm.FSubOp,
     arith.MulfOp: llvm.FMulOp,

@@ -11,7 +11,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -94,9 +94,15 @@ class Compiled:
     engine: llvm.ExecutionEngine
     address: int
 
-    def function(self, arguments: int) -> Callable[..., None]:
-        """A callable of the number of steps and so many addresses; it lets other threads run."""
-        return ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * arguments)(self.address)
+    def function(self, rasters: Sequence[bool]) -> Callable[..., None]:
+        """A callable of the number of steps and an address per argument, with a stride where that is a raster.
+
+        It lets other threads run.
+        """
+        kinds: list[type[ctypes.c_int64 | ctypes.c_void_p]] = [ctypes.c_int64]
+        for raster in rasters:
+            kinds += [ctypes.c_void_p, ctypes.c_int64] if raster else [ctypes.c_void_p]
+        return ctypes.CFUNCTYPE(None, *kinds)(self.address)
 
 
 def load(content: bytes, name: str) -> Compiled:

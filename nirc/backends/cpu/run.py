@@ -26,9 +26,11 @@ def _to_memory(values: Array, axes: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(values, -3, -1) if axes == 3 else values)
 
 
-def _from_memory(values: Array, axes: int) -> Array:
-    """The way back."""
-    return np.moveaxis(values, -1, -3) if axes == 3 else values
+def _from_memory(values: Array, argument: cpu.ArgumentAttr) -> Array:
+    """An output raster as the network orders and types it."""
+    kind = argument.tensor
+    ordered = np.moveaxis(values, -1, -3) if len(kind.get_shape()) == 3 else values
+    return ordered.view(np.bool_) if kind.element_type == i1 else ordered
 
 
 class CpuEvaluator:
@@ -86,7 +88,7 @@ class _Kernel:
         self.kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
         self.compiled: Compiled = load(object_code(module), self.kernel.function.string_value())
         self.arguments = list(self.kernel.arguments)
-        self.call = self.compiled.function(len(self.arguments))
+        self.call = self.compiled.function([a.role.data in ("input", "output") for a in self.arguments])
         self.constants = {a: array(held) for a in self.kernel.of("constant") if (held := a.held) is not None}
         self.scratch = list[dict[cpu.ArgumentAttr, Array]]()
 
@@ -94,61 +96,74 @@ class _Kernel:
         self, inputs: Mapping[str, Array], batch: int, states: dict[cpu.ArgumentAttr, Array], threads: int
     ) -> tuple[dict[str, Array], int]:
         """One call for each sample; states that are missing start at the beginning."""
-        given = {a: self.raster(a, inputs.get(a.label.data), batch) for a in self.kernel.of("input")}
-        lengths = {values.shape[1] for values in given.values()}
+        rasters = {a: _raster(a, inputs.get(a.label.data), batch) for a in self.kernel.of("input")}
+        lengths = {len(values) for values in rasters.values()}
         if len(lengths) > 1:
-            listed = ", ".join(f"{quote(a.label.data)} {values.shape[1]}" for a, values in given.items())
+            listed = ", ".join(f"{quote(a.label.data)} {len(values)}" for a, values in rasters.items())
             raise DiagnosticException(f"inputs of unequal length: {listed} steps")
         steps = lengths.pop() if lengths else 0
         for argument in self.kernel.of("state"):
             if argument not in states:
                 states[argument] = _first(argument, batch)
-        outputs = {a: np.empty((batch, steps, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")}
-        per_sample = {**given, **outputs, **{a: states[a] for a in self.kernel.of("state")}}
+        outputs = {a: np.empty((steps, batch, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")}
+        rasters |= outputs
         while len(self.scratch) < threads:
             sizes = ((a, max(1, math.prod(a.tensor.get_shape()))) for a in self.kernel.of("scratch"))
             self.scratch.append({a: np.zeros(size, _dtype(a)) for a, size in sizes})
         parts = np.array_split(np.arange(batch), threads)
         if threads == 1:
-            self.samples(parts[0], steps, per_sample, 0)
+            self.samples(parts[0], steps, rasters, states, 0)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                for job in [pool.submit(self.samples, part, steps, per_sample, n) for n, part in enumerate(parts)]:
+                jobs = [pool.submit(self.samples, part, steps, rasters, states, n) for n, part in enumerate(parts)]
+                for job in jobs:
                     job.result()
-        results = {
-            a.label.data: _from_memory(values.swapaxes(0, 1), len(a.tensor.get_shape())).view(
-                np.bool_ if a.tensor.element_type == i1 else values.dtype
-            )
-            for a, values in outputs.items()
-        }
-        return results, steps
+        return {a.label.data: _from_memory(values, a) for a, values in outputs.items()}, steps
 
-    def samples(self, numbers: Array, steps: int, per_sample: dict[cpu.ArgumentAttr, Array], thread: int) -> None:
+    def samples(
+        self,
+        numbers: Array,
+        steps: int,
+        rasters: Mapping[cpu.ArgumentAttr, Array],
+        states: Mapping[cpu.ArgumentAttr, Array],
+        thread: int,
+    ) -> None:
         """Run some samples on one thread."""
         shared = {**self.constants, **self.scratch[thread]}
-        bases = [(per_sample if a in per_sample else shared)[a] for a in self.arguments]
-        addresses = [base.ctypes.data for base in bases]
-        strides = [base.strides[0] if a in per_sample else 0 for a, base in zip(self.arguments, bases, strict=True)]
+        given = list[tuple[int, int]]()
+        """Each parameter of the first sample, and what a sample adds."""
+        for argument in self.arguments:
+            if argument in rasters:
+                values = rasters[argument]
+                given += [(values.ctypes.data, values.strides[1]), (values.strides[0] // values.itemsize, 0)]
+            elif argument in states:
+                given.append((states[argument].ctypes.data, states[argument].strides[0]))
+            else:
+                given.append((shared[argument].ctypes.data, 0))
         for n in numbers.tolist():
-            self.call(steps, *(address + n * stride for address, stride in zip(addresses, strides, strict=True)))
+            self.call(steps, *(first + n * more for first, more in given))
 
-    def raster(self, argument: cpu.ArgumentAttr, values: Array | None, batch: int) -> Array:
-        """A raster in the kernel's memory order, [B, T, N...]."""
-        name, shape = argument.label.data, argument.tensor.get_shape()
-        if values is None:
-            raise DiagnosticException(f"no raster for the input {quote(name)}")
-        if values.shape[1:] != (batch, *shape):
-            wanted = " x ".join(map(str, (batch, *shape)))
-            raise DiagnosticException(
-                f"the raster of input {quote(name)} has the shape {shape_text(values.shape)}, must be steps x {wanted}"
-            )
-        dtype = _dtype(argument)
-        with np.errstate(over="ignore"):
-            converted = values.swapaxes(0, 1).astype(dtype, copy=False)
-        if dtype.kind == "f" and not np.all(np.isfinite(converted)):
-            kind = argument.tensor.element_type
-            raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind}")
-        return _to_memory(converted, len(shape))
+
+def _raster(argument: cpu.ArgumentAttr, values: Array | None, batch: int) -> Array:
+    """A raster [T, B, N...] of the kernel's type, each sample's step in one piece; the user's own where it is so."""
+    name, shape = argument.label.data, argument.tensor.get_shape()
+    if values is None:
+        raise DiagnosticException(f"no raster for the input {quote(name)}")
+    if values.shape[1:] != (batch, *shape):
+        wanted = " x ".join(map(str, (batch, *shape)))
+        raise DiagnosticException(
+            f"the raster of input {quote(name)} has the shape {shape_text(values.shape)}, must be steps x {wanted}"
+        )
+    dtype = _dtype(argument)
+    if values.dtype == np.bool_ and dtype == np.uint8:
+        values = values.view(np.uint8)
+    with np.errstate(over="ignore"):
+        converted = values.astype(dtype, copy=False)
+    if dtype.kind == "f" and not np.all(np.isfinite(converted)):
+        kind = argument.tensor.element_type
+        raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind}")
+    whole = converted.size == 0 or converted[0, 0].flags.c_contiguous
+    return converted if whole and min(converted.strides) >= 0 else np.ascontiguousarray(converted)
 
 
 def _dtype(argument: cpu.ArgumentAttr) -> np.dtype[np.generic]:

@@ -77,20 +77,29 @@ class _Function:
         """Values that become states when the step is over."""
         self.events = dict[SSAValue, kernels.Events]()
         self.constants = dict[tuple[Dense, tuple[int, ...]], Buffer]()
+        self.cleared = self.read_once()
+        """The sums that their only reader sets to 0 again, which saves a loop over them."""
 
     # -- memory
 
     def argument(self, role: str, label: str, kind: Tensor, content: Dense | None = None) -> Buffer:
         """A new parameter."""
         size, raster = volume(kind.get_shape()), role in ("input", "output")
-        parameter = BlockArgument(memory(kind.element_type, None if raster else size), self.entry, len(self.parameters))
-        parameter.name_hint = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{role}_{label}")
-        self.parameters.append(parameter)
+        hint = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{role}_{label}")
+        parameter = self.parameter(memory(kind.element_type, None if raster else size), hint)
         self.arguments.append(cpu.ArgumentAttr(role, label, kind, content))
         buffer = Buffer(parameter, kind.element_type, size)
         if raster:
+            buffer.stride = self.parameter(IndexType(), f"{hint}_stride")
             self.rows.append(buffer)
         return buffer
+
+    def parameter(self, kind: Attribute, hint: str) -> SSAValue:
+        """A new parameter of the function."""
+        parameter = BlockArgument(kind, self.entry, len(self.parameters))
+        parameter.name_hint = hint
+        self.parameters.append(parameter)
+        return parameter
 
     def constant_buffer(self, values: Array, label: str) -> Buffer:
         """Weights in memory."""
@@ -117,6 +126,7 @@ class _Function:
             kind = snn.tensor_of(value)
             held = tensor(kind.get_shape(), i8) if self.inputs == "events" else kind
             self.buffers[value] = self.argument("input", name.data, held)
+            self.buffers[value].planes = kind.get_shape()[0] if len(kind.get_shape()) == 3 else 1
         for state, value in zip(network.states, network.state_args, strict=True):
             self.buffers[value] = self.argument("state", state.label, snn.tensor_of(value), state.init)
         outputs = [(name.data, value) for name, value in zip(network.outputs, network.output_values, strict=True)]
@@ -147,6 +157,17 @@ class _Function:
                     label = f"{op.node.data if op.node else op.name}.{len(self.arguments)}"
                     self.buffers[value] = self.scratch(kind.element_type, volume(kind.get_shape()), label)
 
+    def read_once(self) -> set[SSAValue]:
+        """The sums over windows that the ops of one elementwise loop read, and nothing else."""
+        found = set[SSAValue]()
+        for op in self.ops:
+            if isinstance(op, snn.ConvOp | snn.PoolOp):
+                readers = [use.operation for use in op.output.uses]
+                loops = {self.group[reader] for reader in readers if isinstance(reader, ELEMENTWISE)}
+                if len(loops) == 1 and all(isinstance(reader, ELEMENTWISE) for reader in readers):
+                    found.add(op.output)
+        return found
+
     def unread_after(self, state: SSAValue, op: Operation) -> bool:
         """Whether nothing reads a state once the op's loop has written its next value."""
         here = self.group.get(op)
@@ -169,7 +190,8 @@ class _Function:
         code = self.code
         with code.loop(self.parameters[0]) as t:
             for row in self.rows:
-                row.start = code.index(code.mul(t, row.size))
+                assert row.stride is not None
+                row.start = code.index(code.mul(t, row.stride))
             for _, group in groupby(self.ops, self.group.__getitem__):
                 ops = list(group)
                 if isinstance(ops[0], ELEMENTWISE):
@@ -235,6 +257,8 @@ class _Function:
                         values[value] = code.load(self.buffers[value], n)
                 result = op.results[0]
                 values[result] = element(code, op, [values[value] for value in op.operands], constant)
+            for value in (value for value in values if value in self.cleared):
+                code.store(code.constant(0.0, self.buffers[value].element), self.buffers[value], n)
             for op in ops:
                 for target in self.targets(op.results[0]):
                     code.store(values[op.results[0]], target, n)
@@ -252,11 +276,13 @@ class _Function:
             case snn.LinearOp():
                 weights = self.constant_buffer(kernels.packed(array(op.weight)), f"{_label(op)}.weight")
                 kernels.linear(code, self.events_of(op.input), weights, output)
-            case snn.ConvOp():
-                weights = self.constant_buffer(kernels.window_weights(op), f"{_label(op)}.weight")
+            case snn.ConvOp() | snn.PoolOp():
+                weights = None
+                if isinstance(op, snn.ConvOp):
+                    weights = self.constant_buffer(kernels.window_weights(op), f"{_label(op)}.weight")
+                if op.output not in self.cleared:
+                    kernels.fill(code, output, 0, output.size)
                 kernels.window(code, op, self.events_of(op.input), weights, output)
-            case snn.PoolOp():
-                kernels.window(code, op, self.events_of(op.input), None, output)
             case snn.ReshapeOp():
                 shapes = (snn.tensor_of(value).get_shape() for value in (op.input, op.output))
                 before, after = shapes

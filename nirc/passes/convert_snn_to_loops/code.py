@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -35,12 +36,19 @@ Index = SSAValue | int
 
 @dataclass
 class Buffer:
-    """Memory of one element type; `start` is where its row of this step begins."""
+    """Memory of one element type.
+
+    start   where the row of this step begins
+    stride  of a raster, from one step to the next
+    planes  the channels of an image whose channels come first; 1 where they come last, or it is none
+    """
 
     ref: SSAValue
     element: ElementType
     size: int
     start: SSAValue | None = None
+    stride: SSAValue | None = None
+    planes: int = 1
 
 
 def stored(element: ElementType) -> ElementType:
@@ -114,7 +122,10 @@ class Code:
         return self.op(arith.DivUIOp(a, divisor)), self.op(arith.RemUIOp(a, divisor))
 
     def load(self, buffer: Buffer, at: Index) -> SSAValue:
-        """An element; a stored spike as i1."""
+        """An element by its place in memory order, channels last; a stored spike as i1."""
+        if buffer.planes > 1:
+            pixel, channel = self.divided(self.index(at), buffer.planes)
+            at = self.add(self.mul(channel, buffer.size // buffer.planes), pixel)
         place = at if buffer.start is None else self.add(buffer.start, at)
         value = self.op(memref.LoadOp.get(buffer.ref, [self.index(place)]))
         if buffer.element == i1:
@@ -179,10 +190,11 @@ class Code:
 
     def both(self, conditions: Sequence[SSAValue]) -> SSAValue:
         """Whether all hold."""
-        result = conditions[0]
-        for condition in conditions[1:]:
-            result = self.op(arith.AndIOp(result, condition))
-        return result
+        return reduce(lambda a, b: self.op(arith.AndIOp(a, b)), conditions)
+
+    def any(self, words: Sequence[SSAValue]) -> SSAValue:
+        """The bits that are set in any of them."""
+        return reduce(lambda a, b: self.op(arith.OrIOp(a, b)), words)
 
     def graded(self, value: SSAValue, kind: ElementType) -> SSAValue:
         """A value in a float type; spikes are 0 and 1, counts their number."""

@@ -7,7 +7,9 @@ an image's events in memory), so sums are equal to the evaluator's bit for bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.dialects import arith, memref
@@ -37,8 +39,8 @@ class Events:
 
 
 def compact(code: Code, source: Buffer, places: Buffer) -> Events:
-    """List the elements that are not 0; eight bytes without one are passed over at once."""
-    raw = Buffer(source.ref, i8, source.size, source.start) if source.element == i1 else source
+    """List the elements that are not 0, channels last; eight pixels of bytes without one are passed over at once."""
+    raw = replace(source, element=i8) if source.element == i1 else source
 
     def note(n: SSAValue, count: SSAValue) -> SSAValue:
         value = code.load(raw, n)
@@ -50,21 +52,26 @@ def compact(code: Code, source: Buffer, places: Buffer) -> Events:
         code.store(code.op(arith.IndexCastOp(n, i32)), places, count)
         return code.op(arith.AddiOp(count, code.op(arith.SelectOp(hit, code.index(1), code.index(0)))))
 
-    count, whole = code.index(0), 0
+    def word(first: Index) -> SSAValue:
+        shift = code.index(first if raw.start is None else code.add(raw.start, first))
+        view = code.op(memref.ViewOp(raw.ref, shift, [], memory(i64, 1)))
+        return code.op(memref.LoadOp.get(view, [code.index(0)]))
+
+    count, whole, plane = code.index(0), 0, raw.size // raw.planes
     if raw.element == i8:
-        whole = raw.size // 8
+        whole = plane // 8
 
         def chunk(n: SSAValue, count: SSAValue) -> SSAValue:
             first = code.mul(n, 8)
-            shift = code.index(first if raw.start is None else code.add(raw.start, first))
-            view = code.op(memref.ViewOp(raw.ref, shift, [], memory(i64, 1)))
-            word = code.op(memref.LoadOp.get(view, [code.index(0)]))
-            some = code.op(arith.CmpiOp(word, code.constant(0, i64), "ne"))
-            return code.choose(some, lambda: code.fold(code.add(first, 8), first, count, note), count)
+            words = [word(code.add(first, channel * plane)) for channel in range(raw.planes)]
+            some = code.op(arith.CmpiOp(code.any(words), code.constant(0, i64), "ne"))
+            start = code.mul(first, raw.planes)
+            end = code.add(start, 8 * raw.planes)
+            return code.choose(some, lambda: code.fold(end, start, count, note), count)
 
         count = code.fold(whole, 0, count, chunk)
-    if whole * 8 < raw.size:
-        count = code.fold(raw.size, whole * 8, count, note)
+    if whole * 8 < plane:
+        count = code.fold(raw.size, whole * 8 * raw.planes, count, note)
     return Events(source, places, count)
 
 
@@ -132,7 +139,7 @@ def window_weights(op: snn.ConvOp) -> Array:
 
 
 def window(code: Code, op: snn.ConvOp | snn.PoolOp, events: Events, weights: Buffer | None, output: Buffer) -> None:
-    """Each event of an image adds to the outputs whose window holds it."""
+    """Each event of an image adds to the outputs whose window holds it; the output has to be 0 before."""
     channels, _, columns = snn.tensor_of(op.input).get_shape()
     outputs, out_rows, out_columns = snn.tensor_of(op.output).get_shape()
     (down, right), (top, _, left, _) = integers(op.stride), integers(op.padding)
@@ -142,34 +149,40 @@ def window(code: Code, op: snn.ConvOp | snn.PoolOp, events: Events, weights: Buf
     else:
         (height, width), (dilate_y, dilate_x), groups = integers(op.kernel), (1, 1), channels
     each = outputs // groups
-    fill(code, output, 0, output.size)
     with code.loop(events.count) as number:
         m = events.place(code, number)
         pixel, channel = code.divided(m, channels)
         y, x = code.divided(code.index(pixel), columns)
         group = 0 if groups == 1 else code.divided(code.index(channel), channels // groups)[0]
-        for tap_y in range(height):
-            for tap_x in range(width):
-                above = code.add(y, top - tap_y * dilate_y)
-                before = code.add(x, left - tap_x * dilate_x)
-                # As numbers without sign, what lies above or before the image is large.
-                inside = [
-                    code.op(arith.CmpiOp(code.index(place), code.index(room * stride), "ult"))
-                    for place, room, stride in ((above, out_rows, down), (before, out_columns, right))
-                ]
-                on_grid = [
-                    code.op(arith.CmpiOp(code.index(code.divided(code.index(place), stride)[1]), code.index(0), "eq"))
-                    for place, stride in ((above, down), (before, right))
-                    if stride > 1
-                ]
-                with code.when(code.both([*inside, *on_grid])):
-                    row, column = (
-                        code.divided(code.index(place), stride)[0] for place, stride in ((above, down), (before, right))
-                    )
-                    first = code.mul(code.add(code.mul(row, out_columns), column), outputs)
-                    first = code.add(first, code.mul(group, each))
-                    tap = code.mul(code.add(channel, (tap_y * width + tap_x) * channels), each)
-                    add_row(code, events, m, weights, tap, output, first, each)
+        rows = windows_on(code, code.add(y, top), height, dilate_y, down, out_rows)
+        with rows as (row, tap_y), windows_on(code, code.add(x, left), width, dilate_x, right, out_columns) as found:
+            column, tap_x = found
+            first = code.mul(code.add(code.mul(row, out_columns), column), outputs)
+            first = code.add(first, code.mul(group, each))
+            tap = code.add(code.mul(tap_y, width), tap_x)
+            tap = code.mul(code.add(channel, code.mul(tap, channels)), each)
+            add_row(code, events, m, weights, tap, output, first, each)
+
+
+@contextmanager
+def windows_on(
+    code: Code, at: Index, taps: int, dilation: int, stride: int, places: int
+) -> Generator[tuple[SSAValue, Index]]:
+    """A loop over the places along an axis whose window holds a position, each with the tap that does."""
+    position, reach = code.index(at), (taps - 1) * dilation
+    beyond = code.op(arith.CmpiOp(position, code.index(reach), "ugt"))
+    nearest = code.op(arith.SelectOp(beyond, code.index(code.sub(position, reach)), code.index(0)))
+    start = code.divided(code.index(code.add(nearest, stride - 1)), stride)[0]
+    last = code.index(code.add(code.divided(position, stride)[0], 1))
+    cut = code.op(arith.CmpiOp(last, code.index(places), "ult"))
+    end = code.op(arith.SelectOp(cut, last, code.index(places)))
+    with code.loop(end, start) as place:
+        away = code.index(code.sub(position, code.mul(place, stride)))
+        tap, rest = code.divided(away, dilation)
+        with ExitStack() as stack:
+            if dilation > 1:
+                stack.enter_context(code.when(code.op(arith.CmpiOp(code.index(rest), code.index(0), "eq"))))
+            yield place, tap
 
 
 def delay(code: Code, x: Buffer, ring: Buffer, head: Buffer, steps: Buffer | int, length: int, output: Buffer) -> None:
