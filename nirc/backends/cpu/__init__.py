@@ -24,9 +24,9 @@ def stages(options: Options) -> Stages:
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
-    from nirc.backends.cpu.compile import object_code
+    from nirc.backends.cpu.compile import object_file
 
-    return object_code(module)
+    return object_file(module)
 
 
 def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:

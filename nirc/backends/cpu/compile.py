@@ -19,8 +19,12 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 from xdsl.backend.llvm.convert import convert_module
+from xdsl.context import Context
+from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.llvm import FuncOp
+
+from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Machine:
         _initialize()
         target = llvm.Target.from_triple(self.triple)
         return target.create_target_machine(
-            self.cpu, self.features, opt=3, reloc="pic" if pic else "default", codemodel="default"
+            self.cpu, self.features, opt=2, reloc="pic" if pic else "default", codemodel="default"
         )
 
 
@@ -55,7 +59,7 @@ def _initialize() -> None:
     llvm.initialize_native_asmparser()
 
 
-def functions(module: ModuleOp) -> ModuleOp:
+def _functions(module: ModuleOp) -> ModuleOp:
     """The module's functions alone."""
     return ModuleOp([op.clone() for op in module.ops if isinstance(op, FuncOp)])
 
@@ -63,10 +67,10 @@ def functions(module: ModuleOp) -> ModuleOp:
 def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
     """LLVM IR after LLVM's optimisation, and the code generator that it suits."""
     target = machine.target(pic=pic)
-    text = str(convert_module(functions(module), fallback_target_triple=machine.triple))
+    text = str(convert_module(_functions(module), fallback_target_triple=machine.triple))
     parsed = llvm.parse_assembly(text)
     parsed.verify()
-    options = llvm.PipelineTuningOptions(speed_level=3)
+    options = llvm.PipelineTuningOptions(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = True
     passes = llvm.create_pass_builder(target, options)
@@ -74,16 +78,21 @@ def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple
     return parsed, target
 
 
-def object_code(module: ModuleOp) -> bytes:
-    """The object file for this machine, from the cache where it is there."""
-    machine = Machine.host()
-    path = _cached(module, machine)
-    kept = _read(path)
-    if kept is not None:
-        return kept
-    parsed, target = optimized(module, machine)
-    content: bytes = target.emit_object(parsed)
-    _keep(path, content)
+def object_file(module: ModuleOp) -> bytes:
+    """The object file of the llvm dialect's functions, for this machine."""
+    parsed, target = optimized(module, Machine.host())
+    return target.emit_object(parsed)
+
+
+def object_of_loops(module: ModuleOp) -> bytes:
+    """The object file of functions that are loops, from the cache where it is there; the module stays as it is."""
+    path = _cached(module)
+    content = _read(path)
+    if content is None:
+        lowered = module.clone()
+        ConvertLoopsToLlvmPass().apply(Context(), lowered)
+        content = object_file(lowered)
+        _keep(path, content)
     return content
 
 
@@ -128,12 +137,13 @@ def cache_folder() -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nirc"
 
 
-def _cached(module: ModuleOp, machine: Machine) -> Path | None:
+def _cached(module: ModuleOp) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
     versions = ", ".join(f"{name} {version(name)}" for name in ("nirc", "xdsl", "llvmlite"))
-    key = "\n".join([str(functions(module)), str(machine), versions])
+    loops = (str(op) for op in module.ops if isinstance(op, func.FuncOp))
+    key = "\n".join([*loops, str(Machine.host()), versions])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
 
 

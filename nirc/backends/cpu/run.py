@@ -13,11 +13,10 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.utils.exceptions import DiagnosticException
 
-from nirc.backends.cpu.compile import Compiled, load, object_code
+from nirc.backends.cpu.compile import Compiled, load, object_of_loops
 from nirc.dialects import cpu
 from nirc.dialects.dense import Array, array, dtype_of, shape_text
 from nirc.dialects.nir import quote
-from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 
 
@@ -79,14 +78,13 @@ class _Kernel:
     @staticmethod
     def of(module: ModuleOp, inputs: str, record: tuple[str, ...]) -> _Kernel:
         """Compile a `snn` module; the module stays as it is."""
-        lowered, ctx = module.clone(), Context()
-        ConvertSnnToLoopsPass(inputs, record).apply(ctx, lowered)
-        ConvertLoopsToLlvmPass().apply(ctx, lowered)
-        return _Kernel(lowered)
+        loops = module.clone()
+        ConvertSnnToLoopsPass(inputs, record).apply(Context(), loops)
+        return _Kernel(loops)
 
     def __init__(self, module: ModuleOp):
         self.kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
-        self.compiled: Compiled = load(object_code(module), self.kernel.function.string_value())
+        self.compiled: Compiled = load(object_of_loops(module), self.kernel.function.string_value())
         self.arguments = list(self.kernel.arguments)
         self.call = self.compiled.function([a.role.data in ("input", "output") for a in self.arguments])
         self.constants = {a: array(held) for a in self.kernel.of("constant") if (held := a.held) is not None}
