@@ -299,6 +299,7 @@ def _list(*, passes: bool, targets: bool) -> None:
     "--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i."
 )
 @click.option("--batch-first", is_flag=True, help="Rasters are batch x steps x shape.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Divide the batch among N (target cpu).")
 @_model_options
 @_chip_options
 def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
@@ -323,7 +324,7 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     with _faults(raster):
         assert given is not None
         run = rasters.prepare(given, program.inputs, program.dt, batch_first=flags["batch_first"])
-        results = program.run(run.arrays, record, batch_first=run.batch_first)
+        results = program.run(run.arrays, record, batch_first=run.batch_first, threads=flags["threads"])
     with _faults(None):
         rasters.save(output, results, run, record)
     for text in run.notes:

@@ -16,7 +16,7 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
-from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages
+from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages, Threaded
 from nirc.dialects import DIALECTS, nir, snn
 from nirc.dialects.dense import Array
 from nirc.frontend import rasters
@@ -265,12 +265,14 @@ class Program:
         *,
         batch_first: bool = False,
         keep_state: bool = False,
+        threads: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Any:
         """Run rasters [T, N...] or [T, B, N...] through the evaluator of the module's level.
 
         Returns the output's raster where one array went in, one Output comes out and nothing is recorded; else rasters
-        by name. keep_state: go on from where the last run of the same batch size and record ended.
+        by name. keep_state: go on from where the last run of the same batch size and record ended. threads: among which
+        the cpu target divides a batch, by default as many as there are cores.
         """
         if level_of(self.module) == "nir":
             raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
@@ -283,7 +285,12 @@ class Program:
             self._evaluators[key] = self._evaluator(*key)
         elif not keep_state:
             self._evaluators[key].reset()
-        results = rasters.outgoing(self._evaluators[key].run(given.arrays, progress), given, batch_first=batch_first)
+        evaluator = self._evaluators[key]
+        if threads is not None:
+            if not isinstance(evaluator, Threaded) or threads < 1:
+                raise DiagnosticException("threads, at least one, divide the batch of the cpu target alone")
+            evaluator.threads = threads
+        results = rasters.outgoing(evaluator.run(given.arrays, progress), given, batch_first=batch_first)
         if not isinstance(x, Mapping) and len(results) == 1:
             return next(iter(results.values()))
         return results

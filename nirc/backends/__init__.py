@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
@@ -41,6 +41,13 @@ class Evaluator(Protocol):
     def reset(self) -> None:
         """Back to the state before the first step."""
         ...
+
+
+@runtime_checkable
+class Threaded(Protocol):
+    """An evaluator that divides a batch among threads."""
+
+    threads: int
 
 
 Stages = dict[str, tuple[ModulePass, ...]]

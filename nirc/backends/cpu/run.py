@@ -43,7 +43,7 @@ class CpuEvaluator:
         self, module: ModuleOp, batch: int = 1, record: tuple[str, ...] = (), threads: int | None = None
     ) -> None:
         self.module, self.batch, self.record = module, batch, record
-        self.threads = max(1, min(batch, threads or len(os.sched_getaffinity(0))))
+        self.threads = threads or len(os.sched_getaffinity(0))
         self.kernels = dict[str, _Kernel]()
         self.running = Lock()
         self.reset()
@@ -105,6 +105,7 @@ class _Kernel:
                 states[argument] = _first(argument, batch)
         outputs = {a: np.empty((steps, batch, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")}
         rasters |= outputs
+        threads = max(1, min(threads, batch))
         while len(self.scratch) < threads:
             sizes = ((a, max(1, math.prod(a.tensor.get_shape()))) for a in self.kernel.of("scratch"))
             self.scratch.append({a: np.zeros(size, _dtype(a)) for a, size in sizes})
