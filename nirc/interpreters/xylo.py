@@ -319,7 +319,8 @@ class RealXyloEvaluator(XyloEvaluator):
 class QuickXyloEvaluator(XyloEvaluator):
     """The chip's dynamics in f64 with one saturation a step instead of one per source: to try out many configurations.
 
-    Equal to the chip wherever no sum leaves 16 bits on its way; one synapse, no aliases, thresholds above 0.
+    Equal to the chip wherever no sum leaves 16 bits on its way; for one synapse, no aliases, thresholds above 0 (what
+    rounds to 0 counts as 1 here, `xylo-quantize` refuses it).
     """
 
     def prepare(self, network: xylo.NetworkOp) -> None:
@@ -328,7 +329,12 @@ class QuickXyloEvaluator(XyloEvaluator):
             (delivery.up + delivery.down) for delivery in (self._inputs[0], self._recurrent[0], self._readout)
         ]
         self._factors = {
-            part: (0.5**part.dash_mem, 0.5 ** part.dash_syn[:, 0], 0.0 if part.bias is None else part.bias)
+            part: (
+                0.5**part.dash_mem,
+                0.5 ** part.dash_syn[:, 0],
+                0.0 if part.bias is None else part.bias,
+                np.maximum(part.threshold, 1),
+            )
             for part in (self._hidden, self._out)
         }
 
@@ -346,13 +352,13 @@ class QuickXyloEvaluator(XyloEvaluator):
 
     def advance(self, part: _Neurons, suffix: str, arriving: Array, most: int) -> None:
         """One population's step."""
-        s, (mem, syn, bias) = self.state, self._factors[part]
+        s, (mem, syn, bias, threshold) = self.state, self._factors[part]
         i = _sat(s["i" + suffix] + arriving)
         s["i" + suffix] = i = i - _lost(i, syn)
         v = s["v" + suffix]
         v = _sat(v - _lost(v, mem) + i + bias)
-        fired = np.minimum(np.maximum(v // part.threshold, 0), most)
-        s["v" + suffix], s["spikes" + suffix] = v - fired * part.threshold, fired
+        fired = np.minimum(np.maximum(v // threshold, 0), most)
+        s["v" + suffix], s["spikes" + suffix] = v - fired * threshold, fired
 
 
 def _lost(x: Array, factor: Array) -> Array:

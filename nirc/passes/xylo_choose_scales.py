@@ -39,8 +39,6 @@ from nirc.passes.xylo_quantize import applied, onto, to_integers
 _SINGLE = 2.0**14
 """The least threshold that v cannot reach twice."""
 _SHIFTS = range(XyloLimits.SHIFT[0], XyloLimits.SHIFT[1] + 1)
-_WEIGHT = 127
-"""Symmetric: -128 would have no counterpart."""
 _TINY = 1e-300
 
 _RATES = (0.1, 0.2)
@@ -73,7 +71,12 @@ class XyloChooseScalesPass(ModulePass):
             if isinstance(network, xylo.NetworkOp) and not network.hidden.quantized():
                 if faults := list(structural_violations(network, network.limits)):
                     raise PassFailedException("\n".join(f"xylo {network.chip.data}: {fault}" for fault in faults))
-                _Search(op, network, self.per, self.events(op, network)).choose()
+                try:
+                    search = _Search(op, network, self.per, self.events(op, network))
+                except DiagnosticException as error:
+                    lines = (f"--calibrate: {line}" for line in str(error).splitlines())
+                    raise PassFailedException("\n".join(lines)) from error
+                search.choose()
 
     def events(self, module: ModuleOp, network: xylo.NetworkOp) -> dict[str, Array]:
         """The raster to try with: [T, B, N] by input."""
@@ -85,11 +88,8 @@ class XyloChooseScalesPass(ModulePass):
             )
             assume(module, "note", "scales", statement)
             return _probe(sizes)
-        try:
-            given = rasters.prepare(rasters.load(self.raster), {name: (size,) for name, size in sizes.items()}, None)
-            arrays = rasters.arrange(given.arrays, {name: (size,) for name, size in sizes.items()}).arrays
-        except DiagnosticException as error:
-            raise PassFailedException("\n".join(f"--calibrate: {line}" for line in str(error).splitlines())) from error
+        expected = {name: (size,) for name, size in sizes.items()}
+        arrays = rasters.arrange(rasters.prepare(rasters.load(self.raster), expected, None).arrays, expected).arrays
         steps, batch, _ = next(iter(arrays.values())).shape
         samples = max(1, min(batch, _MOST // max(steps, 1)))
         part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
@@ -187,7 +187,7 @@ class _Search:
 
         largest = onto(part, self.fitted, shifted).max(axis=0, initial=0)
         largest = largest / applied(part.numbers("dash_syn").reshape(part.size))
-        limits = [(_WEIGHT, largest), (XyloLimits.BIAS[1], np.abs(part.numbers("bias")))]
+        limits = [(XyloLimits.WEIGHT[1], largest), (XyloLimits.BIAS[1], np.abs(part.numbers("bias")))]
         scale = np.min([most / np.maximum(values, _TINY) for most, values in limits], axis=0)
         for name, here in part.places().items():
             # Half the range for a membrane that is read: the raster need not hold the largest value there will be.

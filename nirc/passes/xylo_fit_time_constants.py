@@ -7,8 +7,8 @@ The chip's decays are a = 1 - 2^-dash for whole dash. A neuron's spike responses
 
 With (a', b') in place of (a, b), inputs scaled by the c that brings c h' nearest to h, and a reset that stays one
 threshold, the pair is taken that minimises |h - c h'|^2 / |h|^2 + |a^t - a'^t|^2 / |a^t|^2 (sums over all t). A bias is
-scaled as the response to a constant asks, by (1 - a'^2) / (1 - a a'). Rounding log2(tau/dt), the vendor's rule, differs
-where that moves charge: a synapse of 2.2 steps beside a membrane of 8 does not lose a tenth of its effect.
+scaled by (1 - a'^2) / (1 - a a'), which brings its response nearest; that of a membrane which never fires by
+(1 - a') / (1 - a), which keeps its steady value. The vendor's rule rounds log2(tau/dt) and scales nothing.
 
 Inner products in closed form: sum h h' = (1 - a b a' b') / ((1 - a a') (1 - a b') (1 - b a') (1 - b b')).
 """
@@ -91,7 +91,7 @@ def fit_time_constants(network: xylo.NetworkOp, rule: str = RULES[0]) -> list[xy
             whole = [np.rint(dash) for dash in real]
             gain, bias_gain = applied(whole[1]), np.ones(part.size)
         else:
-            whole, gain, bias_gain = _nearest_response(real[0], real[1], ~part.silent())
+            whole, gain, bias_gain = _nearest_response(real[0], real[1], part.silent(), part.numbers("bias") != 0)
         for name, here in part.places().items():
             for tau, before, after in zip(("tau_mem", "tau_syn"), real, whole, strict=True):
                 changes.append(xylo.ChangeAttr.of(name, tau, "steps", 2.0 ** before[here], 2.0 ** after[here]))
@@ -115,10 +115,13 @@ def _scale_inputs(network: xylo.NetworkOp, part: xylo.HiddenOp | xylo.ReadoutOp,
     part.properties["weights"] = dense(part.numbers("weights") * gain[:, None])
 
 
-def _nearest_response(dash_mem: Array, dash_syn: Array, fires: Array) -> tuple[list[Array], Array, Array]:
+def _nearest_response(
+    dash_mem: Array, dash_syn: Array, silent: Array, biased: Array
+) -> tuple[list[Array], Array, Array]:
     """The whole dashes of the best pair of each neuron, the gain of its inputs and that of its bias.
 
-    A neuron that never fires has no reset to preserve.
+    Where nothing passes the membrane alone (a neuron that never fires, without a bias), its decay and the synapse's may
+    change places; of equal ones they do not.
     """
     a, b = 1 - 2.0**-dash_mem, 1 - 2.0**-dash_syn
     low, high = XyloLimits.DASH
@@ -130,11 +133,13 @@ def _nearest_response(dash_mem: Array, dash_syn: Array, fires: Array) -> tuple[l
     gain = along / _inner(a2, b2, a2, b2)
     lost = 1 - along * gain / _inner(a, b, a, b)
     reset = 1 + (1 - a * a) / (1 - a2 * a2) - 2 * (1 - a * a) / (1 - a * a2)
-    best = np.argmin(lost + fires[:, None] * reset, axis=1)
+    free = (silent & ~biased)[:, None]
+    best = np.argmin(lost + np.where(free, 1e-9, 1) * reset, axis=1)
     chosen = pairs[best]
     kept = np.arange(len(best))
     decay = a2[best]
-    bias_gain = (1 - decay * decay) / (1 - a[:, 0] * decay)
+    steady = (1 - decay) / np.maximum(1 - a[:, 0], np.finfo(float).tiny)
+    bias_gain = np.where(silent, steady, (1 - decay * decay) / (1 - a[:, 0] * decay))
     return [chosen[:, 0], chosen[:, 1]], gain[kept, best], bias_gain
 
 

@@ -23,8 +23,6 @@ from nirc.dialects.nir import assume, listed
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_quantize import applied, onto
 
-_WEIGHT = 127
-
 
 @dataclass(frozen=True)
 class XyloVendorScalesPass(ModulePass):
@@ -58,5 +56,5 @@ class XyloVendorScalesPass(ModulePass):
         if self.per == "layer":
             weights, bias, threshold = (np.full(part.size, values.max()) for values in (weights, bias, threshold))
         largest = np.maximum(weights, bias)
-        scale = _WEIGHT / np.where(largest > 0, largest, threshold)
+        scale = XyloLimits.WEIGHT[1] / np.where(largest > 0, largest, threshold)
         return np.minimum(scale, XyloLimits.THRESHOLD[1] / threshold)

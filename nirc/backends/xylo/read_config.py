@@ -304,7 +304,7 @@ def _layers(read: _Specification, layers: Any, inputs: int, n: int | None, m: in
     sound = all(sizes and all(map(_is_whole, sizes.values())) for sizes in parts.values())
     outputs, membranes = _list(held.get("outputs")), _list(held.get("membranes"))
     sound = sound and bool(outputs) and all(isinstance(name, str) for name in outputs)
-    sound = sound and all(name in parts["readout"] for name in membranes)
+    sound = sound and all(isinstance(name, str) and name in parts["readout"] for name in membranes)
     named = {**parts, "outputs": outputs, "membranes": membranes}
     if not sound:
         read.faults.append("nirc.layers: must name the sizes of the layers of input, hidden and readout, and outputs")
