@@ -139,7 +139,8 @@ def _nearest_response(
     kept = np.arange(len(best))
     decay = a2[best]
     steady = (1 - decay) / np.maximum(1 - a[:, 0], np.finfo(float).tiny)
-    bias_gain = np.where(silent, steady, (1 - decay * decay) / (1 - a[:, 0] * decay))
+    nearest: Array = (1 - decay * decay) / (1 - a[:, 0] * decay)
+    bias_gain: Array = np.where(silent, steady, nearest)
     return [chosen[:, 0], chosen[:, 1]], gain[kept, best], bias_gain
 
 
