@@ -218,8 +218,9 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
-    if (target, emit, output) == ("nir", None, "-") and sys.stdout.isatty():
-        raise click.UsageError("a .nir file is binary; give -o OUT")
+    binary = emit is None and target in ("nir", "cpu")
+    if binary and output == "-" and sys.stdout.isatty():
+        raise click.UsageError(f"what --target {target} writes is binary; give -o OUT")
     if emit is not None and flags["pass_pipeline"] is not None:
         raise click.UsageError("--emit and --pass-pipeline both say what is printed; give one")
     from nirc import driver
@@ -243,7 +244,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
         content = program.text(limit).encode() if ir else program.emit()
     with _faults(None):
         if not early:
-            _write(output, content, binary=not ir and target == "nir")
+            _write(output, content, binary=binary and not ir)
     _say_assumptions(program.module)
     if watch.timing:
         click.echo(watch.report(), err=True, nl=False)

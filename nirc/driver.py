@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 from xdsl.context import Context
+from xdsl.dialects import get_all_dialects
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
@@ -31,6 +32,9 @@ def context() -> Context:
     """A context that knows nirc's dialects."""
     ctx = Context()
     ctx.load_dialect(Builtin)
+    upstream = get_all_dialects()
+    for name in ("arith", "cf", "func", "llvm", "math", "memref", "scf"):
+        ctx.register_dialect(name, upstream[name])
     for name, load_dialect in DIALECTS.items():
         ctx.register_dialect(name, load_dialect)
     return ctx

@@ -27,9 +27,9 @@ def load(name: str) -> dict[str, Array]:
 def accuracy(model: str, raster: str, target: str | None = None, **options: Any) -> float:
     """Per cent of the samples whose code word, or class, gets the most spikes."""
     known = load("digits_labels.npz")
-    spikes = nirc.compile(str(EXAMPLES / model), target, **options).run(load(raster)["input"])
-    counts = spikes.sum(0, dtype=int)
-    words = 2 * known["codes"].astype(int) - 1 if counts.shape[1] == 8 else np.eye(10, dtype=int)
+    spikes: Array = nirc.compile(str(EXAMPLES / model), target, **options).run(load(raster)["input"])
+    counts: Array = spikes.sum(0, dtype=int)
+    words: Array = 2 * known["codes"].astype(int) - 1 if counts.shape[1] == 8 else np.eye(10, dtype=int)
     return 100 * float(np.mean(np.argmax(counts @ words.T, axis=1) == known["labels"]))
 
 

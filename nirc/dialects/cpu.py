@@ -15,9 +15,9 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseIntOrFPElementsAttr,
     FlatSymbolRefAttrConstr,
-    NoneAttr,
     StringAttr,
     SymbolRefAttr,
+    UnitAttr,
 )
 from xdsl.dialects.builtin import TensorType as BuiltinTensor
 from xdsl.ir import Dialect, ParametrizedAttribute
@@ -53,10 +53,10 @@ class ArgumentAttr(ParametrizedAttribute):
     role: StringAttr
     label: StringAttr
     type: BuiltinTensor
-    content: DenseIntOrFPElementsAttr | NoneAttr = param_def()
+    content: DenseIntOrFPElementsAttr | UnitAttr = param_def()
 
     def __init__(self, role: str, label: str, type: Tensor, content: Dense | None = None):
-        super().__init__(StringAttr(role), StringAttr(label), type, NoneAttr() if content is None else content)
+        super().__init__(StringAttr(role), StringAttr(label), type, UnitAttr() if content is None else content)
 
     @property
     def tensor(self) -> Tensor:

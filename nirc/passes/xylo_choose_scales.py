@@ -11,7 +11,8 @@ A larger k gives the states finer steps and less room. Two things decide, and no
 - but then v ends at -2 thresholds too, and what inhibition adds beyond is lost.
 
 So the pass tries: it runs the network of real numbers and the rounded one over a raster of input and takes the shifts
-under which most spikes coincide. The raster is the user's, or random events at several rates.
+under which most spikes coincide. The raster is random events at several rates; with a raster of the user's, both count,
+each as much as it holds spikes, so that a short one does not decide alone.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from nirc.dialects.dense import Array, dense
 from nirc.dialects.nir import assume, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.frontend import rasters
-from nirc.interpreters.xylo import QuickXyloEvaluator, RealXyloEvaluator
+from nirc.interpreters.xylo import QuickXyloEvaluator, RealXyloEvaluator, XyloEvaluator
 from nirc.passes.xylo_check_limits import structural_violations
 from nirc.passes.xylo_fit_time_constants import fit_time_constants
 from nirc.passes.xylo_quantize import applied, onto, to_integers
@@ -56,7 +57,7 @@ class XyloChooseScalesPass(ModulePass):
     """Give every `xylo.network` of real numbers its scales and shifts.
 
     per     `neuron` (each target neuron has a scale of its own) or `layer` (the neurons of a NIR node share one)
-    raster  a file with input of the network; none: random events
+    raster  a file with input of the network, besides random events
     """
 
     name = "xylo-choose-scales"
@@ -78,8 +79,8 @@ class XyloChooseScalesPass(ModulePass):
                     raise PassFailedException("\n".join(lines)) from error
                 search.choose()
 
-    def events(self, module: ModuleOp, network: xylo.NetworkOp) -> dict[str, Array]:
-        """The raster to try with: [T, B, N] by input."""
+    def events(self, module: ModuleOp, network: xylo.NetworkOp) -> list[dict[str, Array]]:
+        """The rasters to try with, the user's first: [T, B, N] by input."""
         sizes = network.input.sizes()
         if self.raster is None:
             statement = (
@@ -87,18 +88,20 @@ class XyloChooseScalesPass(ModulePass):
                 f"{_RATES[0]:g} to {_RATES[-1]:g} per channel and step each; give --calibrate with input of your task"
             )
             assume(module, "note", "scales", statement)
-            return _probe(sizes)
+            return [_probe(sizes)]
         expected = {name: (size,) for name, size in sizes.items()}
         arrays = rasters.arrange(rasters.prepare(rasters.load(self.raster), expected, None).arrays, expected).arrays
         steps, batch, _ = next(iter(arrays.values())).shape
+        if not steps or not batch:
+            raise DiagnosticException(f"{self.raster}: holds no steps")
         samples = max(1, min(batch, _MOST // max(steps, 1)))
         part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
         statement = (
             f"weight scales and shifts by spike coincidence over {min(steps, _MOST)} steps of {samples} of the "
-            f"{batch} sample(s) of {os.path.basename(self.raster)}"
+            f"{batch} sample(s) of {os.path.basename(self.raster)}, and over random events"
         )
         assume(module, "given", "scales", statement)
-        return part
+        return [part, _probe(sizes)]
 
 
 def _probe(sizes: Mapping[str, int]) -> dict[str, Array]:
@@ -120,26 +123,33 @@ class _Shifts:
 class _Search:
     """The trials of one network."""
 
-    def __init__(self, module: ModuleOp, network: xylo.NetworkOp, per: str, events: dict[str, Array]):
+    def __init__(self, module: ModuleOp, network: xylo.NetworkOp, per: str, events: list[dict[str, Array]]):
         self.module, self.network, self.per, self.events = module, network, per, events
         self.hidden, self.readout = list(network.hidden.sizes()), list(network.readout.sizes())
-        self.batch = next(iter(events.values())).shape[1]
         silent = network.readout.read_by_membrane()
         self.keys = tuple(f"{name}.spikes" for name in [*self.hidden, *self.readout] if name not in silent)
-        results = RealXyloEvaluator(network, self.batch, (*self.keys, *(f"{name}.v" for name in silent))).run(events)
+        results = self.run(RealXyloEvaluator, network, (*self.keys, *(f"{name}.v" for name in silent)))
         self.wanted = {key: results[key] for key in self.keys}
-        """The spikes of real numbers."""
-        self.peaks = {name: float(np.abs(results[f"{name}.v"]).max(initial=0)) for name in silent}
+        """The spikes of real numbers, raster by raster."""
+        self.peaks = {name: max(float(np.abs(v).max(initial=0)) for v in results[f"{name}.v"]) for name in silent}
         """The largest |v| of each layer that is read by its membrane."""
         self.fitted = network.clone()
         fit_time_constants(self.fitted)
-        self.known = dict[_Shifts, dict[str, Array]]()
+        self.known = dict[_Shifts, dict[str, list[Array]]]()
+
+    def run(
+        self, evaluator: type[XyloEvaluator], network: xylo.NetworkOp, keys: tuple[str, ...]
+    ) -> dict[str, list[Array]]:
+        """What a network does over each raster."""
+        batches = (next(iter(events.values())).shape[1] for events in self.events)
+        results = [evaluator(network, n, keys).run(events) for n, events in zip(batches, self.events, strict=True)]
+        return {key: [result[key] for result in results] for key in keys}
 
     def choose(self) -> None:
         """Find the best shifts, store them, and say how close they come."""
         shifts = self.best()
         self.store(self.network, shifts)
-        self.report(self.trial(shifts))
+        self.report(shifts)
 
     def best(self) -> _Shifts:
         """The shifts under which most spikes coincide: the hidden neurons', then the readout's."""
@@ -156,20 +166,20 @@ class _Search:
         """The first of those under which most spikes of the layers coincide."""
         return max(choices, key=lambda choice: self.coincidence(layers, self.trial(choice)))
 
-    def trial(self, shifts: _Shifts) -> dict[str, Array]:
+    def trial(self, shifts: _Shifts) -> dict[str, list[Array]]:
         """The spikes under such shifts."""
         if shifts not in self.known:
             network = self.fitted.clone()
             self.store(network, shifts)
             to_integers(network)
-            results = QuickXyloEvaluator(network, self.batch, self.keys).run(self.events)
-            self.known[shifts] = {key: results[key] for key in self.keys}
+            self.known[shifts] = self.run(QuickXyloEvaluator, network, self.keys)
         return self.known[shifts]
 
-    def coincidence(self, layers: list[str], found: dict[str, Array]) -> float:
-        """The mean of F1 over those layers that fire."""
-        keys = [key for key in map("{}.spikes".format, layers) if key in found and np.any(self.wanted[key])]
-        return float(np.mean([f1(self.wanted[key], found[key]) for key in keys])) if keys else 0.0
+    def coincidence(self, layers: list[str], found: dict[str, list[Array]]) -> float:
+        """F1 over all spikes of the layers."""
+        keys = [key for key in map("{}.spikes".format, layers) if key in found]
+        wanted, got = ([raster for key in keys for raster in spikes[key]] for spikes in (self.wanted, found))
+        return f1(wanted, got)
 
     def store(self, network: xylo.NetworkOp, shifts: _Shifts) -> None:
         """Write scales and shifts into a network."""
@@ -197,13 +207,24 @@ class _Search:
                 scale[here] = scale[here].min()
         return scale
 
-    def report(self, found: dict[str, Array]) -> None:
-        """How many spikes coincide, and where a neuron fires several times in a step."""
-        for key, got in found.items():
-            name, wanted = quote(key.removesuffix(".spikes")), self.wanted[key]
-            text = f"{f1(wanted, got):.0%} of the spikes of {name} coincide with those of the network"
+    def report(self, shifts: _Shifts) -> None:
+        """What the first raster shows: spikes that coincide, several spikes in a step, what saturates."""
+        network = self.fitted.clone()
+        self.store(network, shifts)
+        to_integers(network)
+        first = self.events[0]
+        evaluator = XyloEvaluator(network, next(iter(first.values())).shape[1], self.keys)
+        found = evaluator.run(first)
+        for key in self.keys:
+            name, got, wanted = quote(key.removesuffix(".spikes")), found[key], self.wanted[key][0]
+            if not np.any(got) and not np.any(wanted):
+                assume(self.module, "note", "coincidence", f"{name} does not fire on the raster of the scales")
+                continue
+            text = f"{f1([wanted], [got]):.0%} of the spikes of {name} coincide with those of the network"
             counts = f" (F1; {int(got.sum())} spikes, {int(wanted.sum())} in the network)"
             assume(self.module, "note", "coincidence", text + counts)
+        for text in evaluator.losses():
+            assume(self.module, "note", "saturation", f"on the raster of the scales {text}")
         hidden = self.network.hidden
         held = np.rint(hidden.numbers("threshold") * hidden.numbers("scale"))
         for name, here in hidden.places().items():
@@ -219,8 +240,9 @@ class _Search:
             assume(self.module, "note", "spikes", text)
 
 
-def f1(wanted: Array, found: Array) -> float:
-    """Spike coincidence 2 sum(min) / (sum + sum) of two rasters of counts; surplus spikes count against it."""
-    wanted, found = wanted.astype(np.int64), found.astype(np.int64)
-    total = int(wanted.sum() + found.sum())
-    return 2 * int(np.minimum(wanted, found).sum()) / total if total else 1.0
+def f1(wanted: list[Array], found: list[Array]) -> float:
+    """Spike coincidence 2 sum(min) / (sum + sum) of rasters of counts; surplus spikes count against it."""
+    pairs = list(zip(wanted, found, strict=True))
+    total = sum(int(a.sum(dtype=np.int64) + b.sum(dtype=np.int64)) for a, b in pairs)
+    both = sum(int(np.minimum(a, b).sum(dtype=np.int64)) for a, b in pairs)
+    return 2 * both / total if total else 1.0

@@ -75,7 +75,11 @@ def test_strict_names_the_flags_that_say_it(nirc: Nirc) -> None:
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        ([], "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; --target cpu: nir, snn, loops, llvm; --target xylo: nir, snn, xylo"),
+        (
+            [],
+            "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; "
+            "--target cpu: nir, snn, loops, llvm; --target xylo: nir, snn, xylo",
+        ),
         (["--target", "xylo"], "the way to xylo has no level 'foo'; it has nir, snn, xylo"),
     ],
 )
@@ -319,6 +323,47 @@ def test_a_tau_below_dt(nirc: Nirc) -> None:
 )
 def test_bad_options(nirc: Nirc, args: list[str], text: str) -> None:
     assert any(text in line for line in refused(nirc, GESTURES, *args))
+
+
+RASTERS: dict[str, Any] = {
+    "wide.npy": np.zeros((5, 3), np.uint8),
+    "flat.npy": np.zeros(5, np.uint8),
+    "negative.npy": np.full((5, 12), -1.0),
+    "fractions.npy": np.full((5, 12), 0.5),
+    "nan.npy": np.full((5, 12), np.nan),
+    "many.npy": np.full((5, 12), 256),
+    "words.npy": np.full((5, 12), "x"),
+    "empty.npy": np.zeros((0, 12), np.uint8),
+    "text.npy": "this is no raster",
+    "text.npz": "this is no raster",
+}
+
+
+@pytest.mark.parametrize("name", ["missing.npy", ".", *RASTERS])
+def test_a_raster_of_calibrate_that_does_not_fit(nirc: Nirc, tmp_path: Path, name: str) -> None:
+    content = RASTERS.get(name)
+    if isinstance(content, str):
+        (tmp_path / name).write_text(content)
+    elif content is not None:
+        np.save(tmp_path / name, content)
+    assert all("--calibrate" in line for line in refused(nirc, GESTURES, "--calibrate", name))
+
+
+def test_calibrate_is_told_and_changes_the_file(nirc: Nirc, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "quiet.npy", (rng.random((100, 12)) < 0.02).astype(np.uint8))
+    result = nirc(GESTURES, "--target", "xylo", "--calibrate", "quiet.npy")
+    assert result.status == 0
+    told = "  scales: weight scales and shifts by spike coincidence over 100 steps of 1 of the 1 sample(s) of quiet.npy"
+    assert f"{told} (as told)" in result.lines
+    assert nirc(GESTURES, "--target", "xylo", "--calibrate", "quiet.npy").out == result.out
+
+
+def test_calibrate_without_a_use_is_refused(nirc: Nirc, tmp_path: Path) -> None:
+    """The vendor's mapping chooses scales by weights alone; a raster that nothing looks at would mislead."""
+    np.save(tmp_path / "raster.npy", np.ones((10, 12), np.uint8))
+    lines = refused(nirc, GESTURES, "--mapping", "vendor", "--calibrate", "raster.npy")
+    assert all("calibrate" in line for line in lines)
 
 
 def test_reset_zero_is_refused_with_the_reason(nirc: Nirc, shared: Path) -> None:

@@ -53,6 +53,18 @@ REPORT = """report = [
 REPORTED = INTEGERS.replace('chip = "audio2"', f'chip = "audio2", {REPORT}')
 
 
+def changed(text: str, old: str, new: str) -> str:
+    """`text` with the one place of `old` replaced."""
+    assert text.count(old) == 1, f"{text.count(old)} times {old}"
+    return text.replace(old, new)
+
+
+LEAVING = changed(REALS, 'chip = "imu"', 'chip = "imu", relays = {h = "inside"}').replace(
+    'outputs = ["out"]', 'outputs = ["out"], membranes = ["r"]'
+)
+"""A hidden layer that waits for relays, and a readout that is read by its membrane."""
+
+
 def generic(module: ModuleOp) -> str:
     text = StringIO()
     Printer(stream=text, print_generic_format=True).print_op(module)
@@ -65,16 +77,10 @@ def network(module: ModuleOp) -> xylo.NetworkOp:
     return op
 
 
-def changed(text: str, old: str, new: str) -> str:
-    """`text` with the one place of `old` replaced."""
-    assert text.count(old) == 1, f"{text.count(old)} times {old}"
-    return text.replace(old, new)
-
-
 # Round trips
 
 
-@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED], ids=["integers", "reals", "report"])
+@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED, LEAVING], ids=["integers", "reals", "report", "leaving"])
 def test_what_is_printed_reads_back(parse: Parse, text: str) -> None:
     module = parse(text)
     printed = str(module)
@@ -83,7 +89,7 @@ def test_what_is_printed_reads_back(parse: Parse, text: str) -> None:
     assert str(again) == printed
 
 
-@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED], ids=["integers", "reals", "report"])
+@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED, LEAVING], ids=["integers", "reals", "report", "leaving"])
 def test_the_generic_form_reads_back(parse: Parse, text: str) -> None:
     module = parse(text)
     printed = generic(module)
@@ -94,7 +100,7 @@ def test_the_generic_form_reads_back(parse: Parse, text: str) -> None:
     assert str(again) == str(module)
 
 
-@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED], ids=["integers", "reals", "report"])
+@pytest.mark.parametrize("text", [INTEGERS, REALS, REPORTED, LEAVING], ids=["integers", "reals", "report", "leaving"])
 def test_printed_form(parse: Parse, golden: Callable[[str], None], text: str) -> None:
     golden(str(parse(text)) + "\n")
 
@@ -140,6 +146,16 @@ def test_layers_keep_their_order_and_names(parse: Parse) -> None:
 def test_neurons_are_named_by_layer(parse: Parse) -> None:
     hidden = network(parse(INTEGERS)).hidden
     assert [hidden.where(index) for index in range(3)] == ["neuron 0 of 'z'", "neuron 0 of 'a b'", "neuron 1 of 'a b'"]
+
+
+def test_what_leaves_otherwise_than_by_readout_spikes(parse: Parse) -> None:
+    op = network(parse(str(parse(LEAVING))))
+    assert op.relayed() == {"h": "inside"}
+    assert op.readout.read_by_membrane() == ("r",)
+    assert op.readout.silent().tolist() == [True]
+    plain = network(parse(REALS))
+    assert (plain.relayed(), plain.readout.read_by_membrane()) == ({}, ())
+    assert plain.readout.silent().tolist() == [False]
 
 
 def test_alias_targets(parse: Parse) -> None:
@@ -290,6 +306,11 @@ REFUSED = {
         "dense<0.1> : tensor<2xf64>",
         "dense<0.1> : tensor<3xf64>",
         "xylo.readout: scale has the shape 3, must be 2",
+    ),
+    "membranes": (
+        'outputs = ["out \\"1\\""]',
+        'outputs = ["out"], membranes = ["first", "last", "z"]',
+        "xylo.readout: membranes: no layer 'first', 'z'",
     ),
 }
 

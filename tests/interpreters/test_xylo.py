@@ -6,18 +6,24 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import DiagnosticException
 
+import nirc
 from nirc.backends.xylo.read_config import network_of_specification, read_config
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array
-from nirc.interpreters.xylo import XyloEvaluator
+from nirc.interpreters.xylo import QuickXyloEvaluator, RealXyloEvaluator, XyloEvaluator
+from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
+from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
 RUNNER = Path(__file__).with_name("xylosim_runner.py")
 HIDDEN = {"Vmem": "v", "Isyn": "i", "Isyn2": "i2", "Spikes": "spikes"}
@@ -573,3 +579,147 @@ def test_a_network_of_real_numbers_is_refused(parse: Callable[[str], ModuleOp]) 
         DiagnosticException, match=r"^the network holds real numbers; run xylo-quantize before the evaluator$"
     ):
         XyloEvaluator(network(parse(text)))
+
+
+# The quick evaluator
+
+
+def narrow(spec: Spec) -> Spec:
+    """One synapse, no aliases, thresholds above 0, small weights: what the quick evaluator is for."""
+    numbers = {name: np.array(spec[name]) for name in ("weights_in", "weights_rec")}
+    small = {name: values[:, :, :1].tolist() for name, values in numbers.items()}
+    above = {name: np.maximum(spec[name], 1).tolist() for name in ("threshold", "threshold_out")}
+    return spec | small | above | {"aliases": [[] for _ in spec["threshold"]]}
+
+
+def quick(op: xylo.NetworkOp, raster: Array) -> dict[str, Array]:
+    keys = tuple(f"{part}.{state}" for part in ("hidden", "readout") for state in ("v", "i", "spikes"))
+    return QuickXyloEvaluator(op, raster.shape[1], keys).run({"input": raster})
+
+
+def test_the_quick_evaluator_is_exact_where_nothing_saturates() -> None:
+    """Random networks, all states of all steps; and where sums do saturate it may differ, and often does not."""
+    counts = Counter[str]()
+    for seed in range(300):
+        spec, raster = random_network(np.random.default_rng([31, seed]))
+        op = network_of(narrow(spec))
+        keys = tuple(f"{part}.{state}" for part in ("hidden", "readout") for state in ("v", "i", "spikes"))
+        exact = XyloEvaluator(op, 1, keys)
+        wanted = exact.run({"input": raster[:, None]})
+        found = quick(op, raster[:, None])
+        same = all(np.array_equal(found[name], wanted[name]) for name in wanted)
+        counts["saturated" if exact.saturated else "in range"] += 1
+        counts["saturated, equal"] += bool(exact.saturated) and same
+        counts["spiking in range"] += not exact.saturated and bool(wanted["output"].any())
+        assert same or exact.saturated, f"network {seed}"
+    print(f"\n{dict(counts)}")
+    assert counts["spiking in range"] > 90
+    assert counts["saturated"] > 30
+
+
+def test_the_quick_evaluator_saturates_states_once_a_step() -> None:
+    """A current of 10 * 127 << 5 stops at 32767 in both; sums of one sign saturate alike, whatever their order."""
+    spec = TINY | {"weights_in": [[127]], "weight_shift_in": 5, "dash_syn": [15], "threshold": [32767]}
+    raster = np.full((6, 1, 1), 10)
+    exact = evolve(recording(network_of(spec)), raster)
+    found = quick(network_of(spec), raster)
+    assert found["hidden.i"].max() == exact["Isyn"].max() == 32766  # 32767, and its decay of 1
+    assert np.array_equal(found["hidden.i"], exact["Isyn"])
+    assert np.array_equal(found["hidden.v"], exact["Vmem"])
+
+
+# The network of real numbers
+
+
+def real_of(module: ModuleOp) -> xylo.NetworkOp:
+    """The chip's network of real numbers from a `snn` module."""
+    copy = module.clone()
+    for each in (SnnFoldLinearPathsPass(), ConvertSnnToXyloPass()):
+        each.apply(Context(), copy)
+    return network(copy)
+
+
+@pytest.mark.parametrize("case", ["ff_pow2", "rec_hetero", "deep3", "saturation", "bias", "braille_subtract"])
+def test_real_numbers_spike_like_the_network(case: str, shared: Path) -> None:
+    """Every hidden layer, and the readout, by its place in the chain later than the float network; nothing rounded.
+
+    In f64, so that rounding decides about no spike. Events beyond 15 count: widths are the integer evaluator's.
+    """
+    folder = shared / "cases" / "xylo" / case
+    dt = json.loads((folder / "case.json").read_text())["dt"]
+    scheme = "nir-euler,reset=subtract,v_init=0"
+    program = nirc.compile(folder / "model.nir", dt=dt, scheme=scheme, precision="f64")
+    op = real_of(program.module)
+    raster: Array = np.load(folder / "input.npy")
+    hidden = tuple(f"{name}.spikes" for name in op.hidden.sizes())
+    wanted = program.run(raster, record=hidden)
+    (given,) = op.input.sizes()
+    (output,) = [name.data for name in op.readout.outputs]
+    found = RealXyloEvaluator(op, 1, hidden).run({given: raster[:, None]})
+    for late, name in enumerate((*hidden, output)):
+        assert wanted[name].any()
+        assert np.array_equal(found[name][late:, 0], wanted[name][: len(raster) - late]), name
+        assert not found[name][:late].any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_real_numbers_of_random_chains(seed: int, tmp_path: Path) -> None:
+    """Two to five layers, some recurrent, with gains and thresholds per neuron.
+
+    A leak in the first alone: it acts from the start, while what a deeper layer receives comes late.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = [4, *rng.integers(2, 8, rng.integers(1, 5)).tolist(), 3]
+    nodes: dict[str, dict[str, Any]] = {"input": {"type": "Input", "shape": np.array([sizes[0]])}}
+    edges, before = list[tuple[str, str]](), "input"
+    for n, (incoming, size) in enumerate(pairwise(sizes)):
+        dt, tau = 1e-3, rng.uniform(3, 20, (2, size))
+        nodes[f"fc{n}"] = {"type": "Linear", "weight": rng.uniform(-0.3, 0.9, (size, incoming))}
+        nodes[f"lif{n}"] = {
+            "type": "CubaLIF",
+            "tau_mem": dt * tau[0],
+            "tau_syn": dt * tau[1],
+            "r": rng.uniform(5, 20, size),
+            "w_in": rng.uniform(1, 5, size),
+            "v_leak": rng.uniform(-0.1, 0.2, size) * (n == 0),
+            "v_threshold": rng.uniform(0.5, 1.5, size),
+        }
+        edges += [(before, f"fc{n}"), (f"fc{n}", f"lif{n}")]
+        if n < len(sizes) - 2 and rng.random() < 0.6:
+            nodes[f"rec{n}"] = {"type": "Linear", "weight": rng.uniform(-0.3, 0.2, (size, size))}
+            edges += [(f"lif{n}", f"rec{n}"), (f"rec{n}", f"lif{n}")]
+        before = f"lif{n}"
+    nodes["output"] = {"type": "Output", "shape": np.array([sizes[-1]])}
+    edges.append((before, "output"))
+    write(tmp_path / "model.nir", nodes, edges)
+    program = nirc.compile(tmp_path / "model.nir", dt=1e-3, scheme="nir-euler,reset=subtract,v_init=0", precision="f64")
+    op = real_of(program.module)
+    raster = rng.integers(0, 2, (300, 1, 4)) * (rng.random((300, 1, 4)) < 0.5)
+    hidden = tuple(f"{name}.spikes" for name in op.hidden.sizes())
+    wanted = program.run(raster[:, 0], record=hidden)
+    found = RealXyloEvaluator(op, 1, hidden).run({"input": raster})
+    spiking = 0
+    for late, name in enumerate((*hidden, "output")):
+        assert np.array_equal(found[name][late:, 0], wanted[name][: len(raster) - late]), name
+        spiking += bool(wanted[name].any())
+    assert spiking == len(hidden) + 1
+
+
+def test_real_numbers_need_a_network_of_real_numbers() -> None:
+    with pytest.raises(DiagnosticException, match="must hold real numbers and have one synapse per neuron"):
+        RealXyloEvaluator(network_of(TINY))
+
+
+def write(path: Path, nodes: dict[str, dict[str, Any]], edges: list[tuple[str, str]]) -> None:
+    """A NIR file."""
+    text = h5py.string_dtype()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("version", data="1.0.8", dtype=text)
+        graph = file.create_group("node")
+        graph.create_dataset("type", data="NIRGraph", dtype=text)
+        graph.create_dataset("edges", data=np.array(edges, dtype=object), dtype=text)
+        group = graph.create_group("nodes")
+        for name, fields in nodes.items():
+            node = group.create_group(name)
+            for key, value in fields.items():
+                node.create_dataset(key, data=value, dtype=text if isinstance(value, str) else None)

@@ -143,7 +143,7 @@ def test_a_membrane_that_is_read_keeps_its_own_time_constant(ctx: Context, mem: 
 
 
 def test_a_membrane_that_is_read_has_no_reset_to_keep(ctx: Context) -> None:
-    """The pair of the least input error alone, in the order of membrane and synapse that is nearer."""
+    """The pair of the least input error alone."""
     rng = np.random.default_rng(3)
     for mem, syn in zip(rng.uniform(2, 7, 20), rng.uniform(0, 6, 20), strict=True):
         op = fit(ctx, module_of(1, Part([[1.0], [0.0]]), Part([[1.0]], mem, syn), membranes=("o",)))

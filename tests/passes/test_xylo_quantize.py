@@ -48,7 +48,7 @@ def chosen(rng: np.random.Generator, sources: int, size: int, *, biased: bool) -
 
 
 def by_formula(part: Part, shift: int) -> dict[str, Array]:
-    """weight = round(s W / (1 - 2^-dash_syn) / 2^k), threshold and bias = round(s ...); dash 0 clears, it scales not."""
+    """weight = round(s W / (1 - 2^-dash_syn) / 2^k), threshold and bias = round(s ...); dash 0 clears, scales not."""
     dash_syn, scale = part.column("dash_syn"), part.column("scale")
     applied_part = np.array([1.0 if dash == 0 else 1 - 2.0**-dash for dash in dash_syn.tolist()])
     return {

@@ -24,6 +24,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.llvm import FuncOp
 
+from nirc.passes import convert_loops_to_llvm
 from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 
 
@@ -141,7 +142,8 @@ def _cached(module: ModuleOp) -> Path | None:
     folder = cache_folder()
     if folder is None:
         return None
-    versions = ", ".join(f"{name} {version(name)}" for name in ("nirc", "xdsl", "llvmlite"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("xdsl", "llvmlite"))
+    versions += "".join(Path(file).read_text() for file in (__file__, convert_loops_to_llvm.__file__))
     loops = (str(op) for op in module.ops if isinstance(op, func.FuncOp))
     key = "\n".join([*loops, str(Machine.host()), versions])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
@@ -164,6 +166,9 @@ def _keep(path: Path | None, content: bytes) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_MARK + hashlib.sha256(content).digest() + content)
-        os.replace(name, path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MARK + hashlib.sha256(content).digest() + content)
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)

@@ -32,6 +32,9 @@ def _from_memory(values: Array, argument: cpu.ArgumentAttr) -> Array:
     return ordered.view(np.bool_) if kind.element_type == i1 else ordered
 
 
+_BUSY = "this program is running already; each thread needs a program of its own"
+
+
 class CpuEvaluator:
     """Runs a `snn` network as compiled code over rasters; states stay between calls until `reset`.
 
@@ -49,7 +52,9 @@ class CpuEvaluator:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the state before the first step."""
+        """Back to the state before the first step; raises DiagnosticException while another thread runs."""
+        if self.running.locked():
+            raise DiagnosticException(_BUSY)
         self.states = dict[cpu.ArgumentAttr, Array]()
 
     def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
@@ -58,7 +63,7 @@ class CpuEvaluator:
         Raises DiagnosticException where rasters do not fit, or another thread runs on the same states.
         """
         if not self.running.acquire(blocking=False):
-            raise DiagnosticException("this program is running already; each thread needs a program of its own")
+            raise DiagnosticException(_BUSY)
         try:
             bytes_only = all(values.dtype.char in "B?" for values in inputs.values())
             kind = "events" if bytes_only and inputs else "graded"
@@ -162,7 +167,8 @@ def _raster(argument: cpu.ArgumentAttr, values: Array | None, batch: int) -> Arr
         kind = argument.tensor.element_type
         raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind}")
     whole = converted.size == 0 or converted[0, 0].flags.c_contiguous
-    return converted if whole and min(converted.strides) >= 0 else np.ascontiguousarray(converted)
+    regular = all(stride >= 0 and stride % converted.itemsize == 0 for stride in converted.strides)
+    return converted if whole and regular else np.ascontiguousarray(converted)
 
 
 def _dtype(argument: cpu.ArgumentAttr) -> np.dtype[np.generic]:

@@ -14,7 +14,7 @@ from itertools import groupby
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import IndexType, ModuleOp, i8, i32, i64
+from xdsl.dialects.builtin import IndexType, ModuleOp, i1, i8, i32, i64
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
@@ -85,6 +85,8 @@ class _Function:
     def argument(self, role: str, label: str, kind: Tensor, content: Dense | None = None) -> Buffer:
         """A new parameter."""
         size, raster = volume(kind.get_shape()), role in ("input", "output")
+        if not raster and any(known.label.data == label for known in self.arguments):
+            label = f"{label}.{len(self.arguments)}"
         hint = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{role}_{label}")
         parameter = self.parameter(memory(kind.element_type, None if raster else size), hint)
         self.arguments.append(cpu.ArgumentAttr(role, label, kind, content))
@@ -201,7 +203,7 @@ class _Function:
             for value, targets in self.also.items():
                 if isinstance(value, BlockArgument):
                     for target in targets:
-                        self.copied(value, target)
+                        kernels.copy(code, self.buffers[value], target)
             self.end_of_step()
         code.do(func.ReturnOp())
         self.entry._args = tuple(self.parameters)  # pyright: ignore[reportPrivateUsage]
@@ -217,18 +219,11 @@ class _Function:
             source = self.buffers[value]
             if isinstance(value, BlockArgument):
                 kept = self.scratch(state.element, state.size, f"late.{len(self.arguments)}")
-                self.copied(value, kept)
+                kernels.copy(self.code, source, kept)
                 source = kept
             moved.append((source, state))
         for source, state in moved:
             kernels.copy(self.code, source, state)
-
-    def copied(self, value: SSAValue, target: Buffer) -> None:
-        """Write an input or a state elsewhere, in the target's type."""
-        source, code = self.buffers[value], self.code
-        with code.loop(source.size) as n:
-            held = code.load(source, n)
-            code.store(held if source.element == target.element else code.graded(held, target.element), target, n)
 
     def elementwise(self, ops: list[snn.SnnOp]) -> None:
         """One loop over the elements of neighbouring ops."""
@@ -254,7 +249,8 @@ class _Function:
             for op in ops:
                 for value in op.operands:
                     if value not in values:
-                        values[value] = code.load(self.buffers[value], n)
+                        x, kind = code.load(self.buffers[value], n), snn.tensor_of(value).element_type
+                        values[value] = x if kind in (i1, i32) else code.graded(x, kind)
                 result = op.results[0]
                 values[result] = element(code, op, [values[value] for value in op.operands], constant)
             for value in (value for value in values if value in self.cleared):
@@ -335,13 +331,23 @@ def _groups(ops: list[snn.SnnOp]) -> dict[Operation, int]:
 
 def _recorded(network: snn.NetworkOp, record: Sequence[str]) -> dict[str, SSAValue]:
     """The values to record by key."""
+    ops = list(network.body.block.ops)
     known: dict[str, SSAValue] = {
-        state.label: value for state, value in zip(network.states, network.next_values, strict=True)
+        f"{op.node.data}.spikes": op.spikes for op in ops if isinstance(op, snn.FireOp) and op.node
     }
-    for op in network.body.block.ops:
-        if isinstance(op, snn.FireOp) and op.node:
-            known[f"{op.node.data}.spikes"] = op.spikes
-    if unknown := [key for key in record if key not in known]:
-        listed = ", ".join(known)
-        raise PassFailedException("\n".join(f"cannot record {quote(key)}; there are {listed}" for key in unknown))
+    # A ring stands in memory with its oldest row anywhere.
+    rings = {op.ring for op in ops if isinstance(op, snn.DelayOp)}
+    states = zip(network.states, network.state_args, network.next_values, strict=True)
+    known |= {state.label: value for state, arg, value in states if arg not in rings}
+    outputs, faults = {name.data for name in network.outputs}, list[str]()
+    for key in record:
+        if key in outputs:
+            faults.append(f"cannot record {quote(key)}: an Output has that name, which would be lost")
+        elif key not in known:
+            node = key.rpartition(".")[0]
+            near = [item for item in known if item.rpartition(".")[0] in (key, node)] or list(known)
+            listed = f"{', '.join(near[:12])}{' ...' if len(near) > 12 else ''}"
+            faults.append(f"cannot record {quote(key)}; there are {listed}")
+    if faults:
+        raise PassFailedException("\n".join(faults))
     return {key: known[key] for key in record}

@@ -133,7 +133,8 @@ class Code:
         return value
 
     def store(self, value: SSAValue, buffer: Buffer, at: Index) -> None:
-        """Write an element."""
+        """Write an element; event counts become numbers where the buffer holds such."""
+        value = self.graded(value, buffer.element)
         if buffer.element == i1:
             value = self.op(arith.ExtUIOp(value, i8))
         place = at if buffer.start is None else self.add(buffer.start, at)

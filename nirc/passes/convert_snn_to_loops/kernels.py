@@ -195,7 +195,7 @@ def delay(code: Code, x: Buffer, ring: Buffer, head: Buffer, steps: Buffer | int
         return code.op(arith.SelectOp(beyond, code.index(code.sub(at, length)), at))
 
     with code.loop(x.size) as n:
-        value = code.load(x, n)
+        value = code.graded(code.load(x, n), ring.element)
         ago = steps if isinstance(steps, int) else code.op(arith.IndexCastOp(code.load(steps, n), IndexType()))
         late = code.load(ring, code.add(code.mul(row(code.sub(code.index(length), ago)), x.size), n))
         now = code.op(arith.CmpiOp(code.index(ago), code.index(0), "eq"))
@@ -214,7 +214,7 @@ def place_of(code: Code, shape: tuple[int, ...], n: SSAValue) -> Index:
 
 
 def copy(code: Code, source: Buffer, target: Buffer) -> None:
-    """The same bytes."""
+    """The same elements."""
     with code.loop(source.size) as n:
         code.store(code.load(source, n), target, n)
 

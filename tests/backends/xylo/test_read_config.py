@@ -440,6 +440,18 @@ def test_malformed_layers_are_refused(part: str, value: Any) -> None:
     assert "layers" in "\n".join(refused({**SPEC, "nirc": {"layers": changed(LAYERS, ((part,), value))}}))
 
 
+def test_membranes_come_back() -> None:
+    op = read({**SPEC, "nirc": {"layers": LAYERS | {"membranes": ["r"]}}})
+    assert op.readout.read_by_membrane() == ("r",)
+    assert read({**SPEC, "nirc": {"layers": LAYERS | {"membranes": []}}}).readout.read_by_membrane() == ()
+
+
+@pytest.mark.parametrize("value", [["h"], ["nobody"], [3], [["r"]], [{}], [None]], ids=str)
+def test_membranes_that_are_no_readout_layers_are_refused(value: Any) -> None:
+    (line,) = refused({**SPEC, "nirc": {"layers": LAYERS | {"membranes": value}}})
+    assert "nirc.layers" in line
+
+
 # Refusals
 
 
