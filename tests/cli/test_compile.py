@@ -355,8 +355,9 @@ def test_calibrate_is_told_and_changes_the_file(nirc: Nirc, tmp_path: Path) -> N
     result = nirc(GESTURES, "--target", "xylo", "--calibrate", "quiet.npy")
     assert result.status == 0
     told = "  scales: weight scales and shifts by spike coincidence over 100 steps of 1 of the 1 sample(s) of quiet.npy"
-    assert f"{told} (as told)" in result.lines
+    assert f"{told}, and over random events (as told)" in result.lines
     assert nirc(GESTURES, "--target", "xylo", "--calibrate", "quiet.npy").out == result.out
+    assert nirc(GESTURES, "--target", "xylo").out != result.out
 
 
 def test_calibrate_without_a_use_is_refused(nirc: Nirc, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_terminal_gets_no_binary(tmp_path: Path) -> None:
         os.close(slave)
         os.close(master)
     assert result.returncode == 2
-    assert b"a .nir file is binary; give -o OUT" in result.stderr
+    assert b"what --target nir writes is binary; give -o OUT" in result.stderr
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:
