@@ -4,6 +4,10 @@ The function itself is a `func.func` (loops) or a `llvm.func` that the `cpu.kern
 of steps, then one buffer per argument, in order; that of a raster is followed by the number of elements from one step
 to the next. Inputs stand in memory as in the network, row-major; all other images channel last, (rows, columns,
 channels). Spikes take a byte each; scratch memory is 0 before the first step.
+
+A kernel of several lanes runs as many samples side by side: each element of a state is there once per sample, one
+beside the other, and so is each element of an output; that of a raster is followed by the numbers of elements from one
+step, from one element, and, of an input, from one sample to the next.
 """
 
 from __future__ import annotations
@@ -15,9 +19,11 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseIntOrFPElementsAttr,
     FlatSymbolRefAttrConstr,
+    IntegerAttr,
     StringAttr,
     SymbolRefAttr,
     UnitAttr,
+    i64,
 )
 from xdsl.dialects.builtin import TensorType as BuiltinTensor
 from xdsl.ir import Dialect, ParametrizedAttribute
@@ -77,18 +83,27 @@ class ArgumentAttr(ParametrizedAttribute):
 
 @irdl_op_definition
 class KernelOp(IRDLOperation):
-    """The contract of a function."""
+    """The contract of a function; lanes: samples that it runs side by side."""
 
     name = "cpu.kernel"
 
     function = prop_def(FlatSymbolRefAttrConstr)
     arguments = prop_def(ArrayAttr[ArgumentAttr])
+    lanes = prop_def(IntegerAttr)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$function attr-dict"
 
-    def __init__(self, name: str, arguments: Iterable[ArgumentAttr]):
-        super().__init__(properties={"function": SymbolRefAttr(name), "arguments": ArrayAttr(arguments)})
+    def __init__(self, name: str, arguments: Iterable[ArgumentAttr], lanes: int = 1):
+        held = ArrayAttr(arguments)
+        super().__init__(
+            properties={"function": SymbolRefAttr(name), "arguments": held, "lanes": IntegerAttr(lanes, i64)}
+        )
+
+    def strides(self, argument: ArgumentAttr) -> int:
+        """How many strides follow an argument."""
+        strides = {"input": 1, "output": 1} if self.lanes.value.data == 1 else {"input": 3, "output": 2}
+        return strides.get(argument.role.data, 0)
 
     def of(self, role: str) -> list[ArgumentAttr]:
         """The arguments of one role."""

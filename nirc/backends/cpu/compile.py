@@ -24,6 +24,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.llvm import FuncOp
 
+from nirc.dialects.cpu import KernelOp
 from nirc.passes import convert_loops_to_llvm
 from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 
@@ -38,10 +39,12 @@ class Machine:
 
     @staticmethod
     @cache
-    def host() -> Machine:
-        """The machine that nirc runs on."""
+    def host(*, widest: bool = False) -> Machine:
+        """The machine that nirc runs on; with the widest vectors that it has, or with those that LLVM prefers."""
         _initialize()
         features: str = llvm.get_host_cpu_features().flatten()
+        if widest and "+avx512f" in features:
+            features += ",-prefer-256-bit"
         return Machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
 
     def target(self, *, pic: bool = False) -> llvm.TargetMachine:
@@ -79,9 +82,14 @@ def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple
     return parsed, target
 
 
+def _machine(module: ModuleOp) -> Machine:
+    """This machine, as it suits a module's kernels."""
+    return Machine.host(widest=any(isinstance(op, KernelOp) and op.lanes.value.data > 1 for op in module.ops))
+
+
 def object_file(module: ModuleOp) -> bytes:
     """The object file of the llvm dialect's functions, for this machine."""
-    parsed, target = optimized(module, Machine.host())
+    parsed, target = optimized(module, _machine(module))
     return target.emit_object(parsed)
 
 
@@ -104,14 +112,14 @@ class Compiled:
     engine: llvm.ExecutionEngine
     address: int
 
-    def function(self, rasters: Sequence[bool]) -> Callable[..., None]:
-        """A callable of the number of steps and an address per argument, with a stride where that is a raster.
+    def function(self, strides: Sequence[int]) -> Callable[..., None]:
+        """A callable of the number of steps and an address per argument, each followed by so many strides.
 
         It lets other threads run.
         """
         kinds: list[type[ctypes.c_int64 | ctypes.c_void_p]] = [ctypes.c_int64]
-        for raster in rasters:
-            kinds += [ctypes.c_void_p, ctypes.c_int64] if raster else [ctypes.c_void_p]
+        for number in strides:
+            kinds += [ctypes.c_void_p, *[ctypes.c_int64] * number]
         return ctypes.CFUNCTYPE(None, *kinds)(self.address)
 
 
@@ -145,7 +153,7 @@ def _cached(module: ModuleOp) -> Path | None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("xdsl", "llvmlite"))
     versions += "".join(Path(file).read_text() for file in (__file__, convert_loops_to_llvm.__file__))
     loops = (str(op) for op in module.ops if isinstance(op, func.FuncOp))
-    key = "\n".join([*loops, str(Machine.host()), versions])
+    key = "\n".join([*loops, str(_machine(module)), versions])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
 
 

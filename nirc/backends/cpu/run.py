@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
@@ -14,39 +16,42 @@ from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.backends.cpu.compile import Compiled, load, object_of_loops
-from nirc.dialects import cpu
+from nirc.dialects import cpu, snn
 from nirc.dialects.dense import Array, array, dtype_of, shape_text
 from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 
-
-def _to_memory(values: Array, axes: int) -> Array:
-    """The last axes in the order of memory: images channel last."""
-    return np.ascontiguousarray(np.moveaxis(values, -3, -1) if axes == 3 else values)
-
-
-def _from_memory(values: Array, argument: cpu.ArgumentAttr) -> Array:
-    """An output raster as the network orders and types it."""
-    kind = argument.tensor
-    ordered = np.moveaxis(values, -1, -3) if len(kind.get_shape()) == 3 else values
-    return ordered.view(np.bool_) if kind.element_type == i1 else ordered
-
-
 _BUSY = "this program is running already; each thread needs a program of its own"
+
+LANES = 32
+"""Samples side by side where there are so many: two vectors of float32 on machines with the widest."""
+_LINE = 64
+_SMALL = 1024
+"""Neurons up to which samples stand side by side: beyond, most of a vector's lanes would wait for events of others."""
 
 
 class CpuEvaluator:
     """Runs a `snn` network as compiled code over rasters; states stay between calls until `reset`.
 
-    Rasters of bytes are taken for counts of events, others for numbers of the network's precision; the code for either
-    is compiled when it is first needed. threads: samples are divided among so many; None: as many as there are cores.
+    Rasters of bytes are taken for spikes, or for counts of events where one is above 1, others for numbers of the
+    network's precision; the code for each is compiled when it is first needed. A batch of a small network is fastest
+    where the samples of an element stand side by side in memory, as in the rasters that come out.
+
+    threads  samples are divided among so many; None: as many as there are cores
+    lanes    samples that one call works on side by side; None: many where networks are small
     """
 
     def __init__(
-        self, module: ModuleOp, batch: int = 1, record: tuple[str, ...] = (), threads: int | None = None
+        self,
+        module: ModuleOp,
+        batch: int = 1,
+        record: tuple[str, ...] = (),
+        threads: int | None = None,
+        lanes: int | None = None,
     ) -> None:
         self.module, self.batch, self.record = module, batch, record
         self.threads = threads or len(os.sched_getaffinity(0))
+        self.lanes = lanes or (LANES if 2 * batch > LANES and _small(module) else 1)
         self.kernels = dict[str, _Kernel]()
         self.running = Lock()
         self.reset()
@@ -55,7 +60,7 @@ class CpuEvaluator:
         """Back to the state before the first step; raises DiagnosticException while another thread runs."""
         if self.running.locked():
             raise DiagnosticException(_BUSY)
-        self.states = dict[cpu.ArgumentAttr, Array]()
+        self.states = dict[str, Array]()
 
     def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
         """Feed rasters [T, B, N...] by input name; returns rasters by output name and by recorded key.
@@ -65,10 +70,9 @@ class CpuEvaluator:
         if not self.running.acquire(blocking=False):
             raise DiagnosticException(_BUSY)
         try:
-            bytes_only = all(values.dtype.char in "B?" for values in inputs.values())
-            kind = "events" if bytes_only and inputs else "graded"
+            kind = _kind(inputs)
             if kind not in self.kernels:
-                self.kernels[kind] = _Kernel.of(self.module, kind, self.record)
+                self.kernels[kind] = _Kernel.of(self.module, kind, self.record, self.lanes)
             results, steps = self.kernels[kind].run(inputs, self.batch, self.states, self.threads)
         finally:
             self.running.release()
@@ -77,114 +81,191 @@ class CpuEvaluator:
         return results
 
 
+def _kind(inputs: Mapping[str, Array]) -> str:
+    """What rasters hold, in the words of `convert-snn-to-loops`."""
+    kinds = {values.dtype.char for values in inputs.values()}
+    if not kinds or not kinds <= {"B", "?"}:
+        return "graded"
+    return "spikes" if all(v.dtype.char == "?" or v.max(initial=0) <= 1 for v in inputs.values()) else "events"
+
+
+def _small(module: ModuleOp) -> bool:
+    """Whether a network has no images and few neurons."""
+    network = next(op for op in module.ops if isinstance(op, snn.NetworkOp))
+    if any(isinstance(op, snn.ConvOp | snn.PoolOp) for op in network.body.block.ops):
+        return False
+    return sum(math.prod(snn.tensor_of(arg).get_shape()) for arg in network.body.block.args) <= _SMALL
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """A buffer of the kernel in numpy's words: the network's shape, a byte per spike; the content as it is stored."""
+
+    role: str
+    label: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    spikes: bool
+    content: Array | None
+
+    @staticmethod
+    def of(argument: cpu.ArgumentAttr) -> _Argument:
+        """What the attribute says."""
+        kind, held, role = argument.tensor, argument.held, argument.role.data
+        dtype, shape = dtype_of(kind.element_type), kind.get_shape()
+        content = None if held is None else array(held)
+        if content is not None and role == "state":
+            content = np.broadcast_to(content, shape)
+            content = np.moveaxis(content, -3, -1) if len(shape) == 3 else content
+            content = content.reshape(-1, 1)
+        stored = np.dtype(np.uint8) if dtype.itemsize == 1 else dtype
+        return _Argument(role, argument.label.data, shape, stored, kind.element_type == i1, content)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+_Parameters = list[tuple[int, int]]
+"""What the first call is given for an argument, address and strides, and what each grows by from call to call."""
+
+
 class _Kernel:
     """Compiled code, its constants, and scratch memory for each thread."""
 
     @staticmethod
-    def of(module: ModuleOp, inputs: str, record: tuple[str, ...]) -> _Kernel:
+    def of(module: ModuleOp, inputs: str, record: tuple[str, ...], lanes: int) -> _Kernel:
         """Compile a `snn` module; the module stays as it is."""
         loops = module.clone()
-        ConvertSnnToLoopsPass(inputs, record).apply(Context(), loops)
+        ConvertSnnToLoopsPass(inputs, record, lanes).apply(Context(), loops)
         return _Kernel(loops)
 
     def __init__(self, module: ModuleOp):
-        self.kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
-        self.compiled: Compiled = load(object_of_loops(module), self.kernel.function.string_value())
-        self.arguments = list(self.kernel.arguments)
-        self.call = self.compiled.function([a.role.data in ("input", "output") for a in self.arguments])
-        self.constants = {a: array(held) for a in self.kernel.of("constant") if (held := a.held) is not None}
-        self.scratch = list[dict[cpu.ArgumentAttr, Array]]()
+        kernel = next(op for op in module.ops if isinstance(op, cpu.KernelOp))
+        self.lanes = kernel.lanes.value.data
+        self.arguments = [_Argument.of(argument) for argument in kernel.arguments]
+        self.compiled: Compiled = load(object_of_loops(module), kernel.function.string_value())
+        self.call = self.compiled.function([kernel.strides(argument) for argument in kernel.arguments])
+        self.constants = {n: [_address(a.content)] for n, a in self.of_role("constant") if a.content is not None}
+        self.scratch = list[dict[int, _Parameters]]()
+        self.memory = list[Array]()
+        """Keeps the scratch memory alive."""
+
+    def of_role(self, role: str) -> Iterator[tuple[int, _Argument]]:
+        """The arguments of a role, and which they are."""
+        return ((n, argument) for n, argument in enumerate(self.arguments) if argument.role == role)
 
     def run(
-        self, inputs: Mapping[str, Array], batch: int, states: dict[cpu.ArgumentAttr, Array], threads: int
+        self, inputs: Mapping[str, Array], batch: int, states: dict[str, Array], threads: int
     ) -> tuple[dict[str, Array], int]:
-        """One call for each sample; states that are missing start at the beginning."""
-        rasters = {a: _raster(a, inputs.get(a.label.data), batch) for a in self.kernel.of("input")}
+        """One call for each sample, or as many as stand side by side; missing states start at the beginning."""
+        lanes = self.lanes
+        rasters = {n: _raster(a, inputs.get(a.label), batch, lanes) for n, a in self.of_role("input")}
         lengths = {len(values) for values in rasters.values()}
         if len(lengths) > 1:
-            listed = ", ".join(f"{quote(a.label.data)} {len(values)}" for a, values in rasters.items())
+            listed = ", ".join(f"{quote(self.arguments[n].label)} {len(values)}" for n, values in rasters.items())
             raise DiagnosticException(f"inputs of unequal length: {listed} steps")
-        steps = lengths.pop() if lengths else 0
-        for argument in self.kernel.of("state"):
-            if argument not in states:
-                states[argument] = _first(argument, batch)
-        outputs = {a: np.empty((steps, batch, *_stored_shape(a)), _dtype(a)) for a in self.kernel.of("output")}
-        rasters |= outputs
-        threads = max(1, min(threads, batch))
+        steps, calls = lengths.pop() if lengths else 0, -(-batch // lanes)
+        outputs = {n: self.output(a, steps, calls) for n, a in self.of_role("output")}
+        given = self.constants | {n: self.parameters(n, values) for n, values in (rasters | outputs).items()}
+        for n, argument in self.of_role("state"):
+            if argument.label not in states:
+                states[argument.label] = self.first(argument, calls)
+            values = states[argument.label]
+            given[n] = [_address(values, values.strides[0])]
+        threads = max(1, min(threads, calls))
         while len(self.scratch) < threads:
-            sizes = ((a, max(1, math.prod(a.tensor.get_shape()))) for a in self.kernel.of("scratch"))
-            self.scratch.append({a: np.zeros(size, _dtype(a)) for a, size in sizes})
-        parts = np.array_split(np.arange(batch), threads)
+            own = {n: _aligned((max(1, a.size),), a.dtype) for n, a in self.of_role("scratch")}
+            self.memory += own.values()
+            self.scratch.append({n: [_address(values)] for n, values in own.items()})
+        whole = batch // lanes
+        bounds = [thread * whole // threads for thread in range(threads + 1)]
+        parts = zip(self.scratch, pairwise(bounds), strict=False)
+        jobs = [[(given | own, range(*ends))] for own, ends in parts]
+        if rest := batch % lanes:
+            # Silent samples fill the last call.
+            filled = {n: np.zeros((steps, lanes, values.shape[2]), values.dtype) for n, values in rasters.items()}
+            for n, values in filled.items():
+                values[:, :rest] = rasters[n][:, -rest:]
+            last = {n: [(first, 0) for first, _ in self.parameters(n, values)] for n, values in filled.items()}
+            jobs[-1].append((jobs[-1][0][0] | last, range(whole, calls)))
         if threads == 1:
-            self.samples(parts[0], steps, rasters, states, 0)
+            self.calls(jobs[0], steps)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                jobs = [pool.submit(self.samples, part, steps, rasters, states, n) for n, part in enumerate(parts)]
-                for job in jobs:
-                    job.result()
-        return {a.label.data: _from_memory(values, a) for a, values in outputs.items()}, steps
+                for done in [pool.submit(self.calls, job, steps) for job in jobs]:
+                    done.result()
+        return {self.arguments[n].label: self.result(n, values, batch) for n, values in outputs.items()}, steps
 
-    def samples(
-        self,
-        numbers: Array,
-        steps: int,
-        rasters: Mapping[cpu.ArgumentAttr, Array],
-        states: Mapping[cpu.ArgumentAttr, Array],
-        thread: int,
-    ) -> None:
-        """Run some samples on one thread."""
-        shared = {**self.constants, **self.scratch[thread]}
-        given = list[tuple[int, int]]()
-        """Each parameter of the first sample, and what a sample adds."""
-        for argument in self.arguments:
-            if argument in rasters:
-                values = rasters[argument]
-                given += [(values.ctypes.data, values.strides[1]), (values.strides[0] // values.itemsize, 0)]
-            elif argument in states:
-                given.append((states[argument].ctypes.data, states[argument].strides[0]))
-            else:
-                given.append((shared[argument].ctypes.data, 0))
-        for n in numbers.tolist():
-            self.call(steps, *(first + n * more for first, more in given))
+    def calls(self, parts: list[tuple[dict[int, _Parameters], range]], steps: int) -> None:
+        """Some of the calls, one after the other, each with the memory that is given to it."""
+        for memory, part in parts:
+            parameters = [pair for n in range(len(self.arguments)) for pair in memory[n]]
+            for call in part:
+                self.call(steps, *[first + call * more for first, more in parameters])
+
+    def parameters(self, n: int, values: Array) -> _Parameters:
+        """Those of a raster [T, B, N]."""
+        steps, samples, elements = (stride // values.itemsize for stride in values.strides)
+        strides = (steps,) if self.lanes == 1 else (steps, elements, samples)
+        if self.arguments[n].role == "output":
+            strides = strides[:2]
+        return [_address(values, values.strides[1] * self.lanes), *((stride, 0) for stride in strides)]
+
+    def output(self, argument: _Argument, steps: int, calls: int) -> Array:
+        """A new raster [T, B, N] in the order of memory; of several samples, those of an element side by side."""
+        if self.lanes == 1:
+            return np.empty((steps, calls, argument.size), argument.dtype)
+        return np.moveaxis(_aligned((steps, argument.size, calls * self.lanes), argument.dtype), 1, 2)
+
+    def result(self, n: int, values: Array, batch: int) -> Array:
+        """An output raster as the network orders and types it."""
+        argument = self.arguments[n]
+        values = values[:, :batch]
+        if len(shape := argument.shape) == 3:
+            values = np.moveaxis(values.reshape(*values.shape[:2], *shape[1:], shape[0]), -1, -3)
+        else:
+            values = values.reshape(*values.shape[:2], *shape)
+        return values.view(np.bool_) if argument.spikes else values
+
+    def first(self, argument: _Argument, calls: int) -> Array:
+        """A state before the first step, for each call."""
+        values = _aligned((calls, argument.size, self.lanes), argument.dtype)
+        values[:] = argument.content
+        return values
 
 
-def _raster(argument: cpu.ArgumentAttr, values: Array | None, batch: int) -> Array:
-    """A raster [T, B, N...] of the kernel's type, each sample's step in one piece; the user's own where it is so."""
-    name, shape = argument.label.data, argument.tensor.get_shape()
+def _address(values: Array, step: int = 0) -> tuple[int, int]:
+    return values.ctypes.data, step
+
+
+def _raster(argument: _Argument, values: Array | None, batch: int, lanes: int) -> Array:
+    """A raster [T, B, N] of the kernel's type; the user's own memory where it is so."""
+    name = argument.label
     if values is None:
         raise DiagnosticException(f"no raster for the input {quote(name)}")
-    if values.shape[1:] != (batch, *shape):
-        wanted = " x ".join(map(str, (batch, *shape)))
+    if values.shape[1:] != (batch, *argument.shape):
+        wanted = " x ".join(map(str, (batch, *argument.shape)))
         raise DiagnosticException(
             f"the raster of input {quote(name)} has the shape {shape_text(values.shape)}, must be steps x {wanted}"
         )
-    dtype = _dtype(argument)
-    if values.dtype == np.bool_ and dtype == np.uint8:
+    if values.dtype == np.bool_ and argument.dtype == np.uint8:
         values = values.view(np.uint8)
     with np.errstate(over="ignore"):
-        converted = values.astype(dtype, copy=False)
-    if dtype.kind == "f" and not np.all(np.isfinite(converted)):
-        kind = argument.tensor.element_type
+        converted = values.astype(argument.dtype, copy=False)
+    if argument.dtype.kind == "f" and not np.all(np.isfinite(converted)):
+        kind = f"f{8 * argument.dtype.itemsize}"
         raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind}")
-    whole = converted.size == 0 or converted[0, 0].flags.c_contiguous
-    regular = all(stride >= 0 and stride % converted.itemsize == 0 for stride in converted.strides)
-    return converted if whole and regular else np.ascontiguousarray(converted)
+    flat = converted.reshape(len(converted), batch, argument.size)
+    regular = all(stride >= 0 and stride % flat.itemsize == 0 for stride in flat.strides)
+    in_rows = lanes > 1 or flat.shape[2] < 2 or flat.strides[2] == flat.itemsize
+    return flat if regular and in_rows else np.ascontiguousarray(flat)
 
 
-def _dtype(argument: cpu.ArgumentAttr) -> np.dtype[np.generic]:
-    """What a buffer holds: a byte for a spike or an event count."""
-    dtype = dtype_of(argument.tensor.element_type)
-    return np.dtype(np.uint8) if dtype.itemsize == 1 else dtype
-
-
-def _first(argument: cpu.ArgumentAttr, batch: int) -> Array:
-    """A state before the first step, for each sample."""
-    shape, held = argument.tensor.get_shape(), argument.held
-    assert held is not None
-    one = _to_memory(np.broadcast_to(array(held), shape), len(shape))
-    return np.broadcast_to(one, (batch, *one.shape)).astype(_dtype(argument), order="C")
-
-
-def _stored_shape(argument: cpu.ArgumentAttr) -> tuple[int, ...]:
-    shape = argument.tensor.get_shape()
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+    """Zeros that start where a line of the cache does, so that no vector lies in two lines."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + _LINE, np.uint8)
+    first = -memory.ctypes.data % _LINE
+    return memory[first : first + size].view(dtype).reshape(shape)

@@ -8,12 +8,12 @@ and scratch memory: `cpu.kernel` lists them, so the code depends on shapes alone
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects import func
+from xdsl.dialects import arith, func
 from xdsl.dialects.builtin import IndexType, ModuleOp, i1, i8, i32, i64
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
@@ -23,18 +23,23 @@ from nirc.dialects import cpu, snn
 from nirc.dialects.dense import Array, Dense, ElementType, Tensor, array, dense, doubles, tensor
 from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import kernels
-from nirc.passes.convert_snn_to_loops.code import Buffer, Code, memory, volume
+from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory, volume
 from nirc.passes.convert_snn_to_loops.elementwise import ELEMENTWISE, element
 
-INPUTS = ("graded", "events")
+EVENT_DRIVEN = (snn.LinearOp, snn.ConvOp, snn.PoolOp)
+
+INPUTS = {"graded": None, "events": i8, "spikes": i1}
+"""What input rasters may hold, and in what; None: the network's own type."""
 
 
 @dataclass(frozen=True)
 class ConvertSnnToLoopsPass(ModulePass):
     """Turn every `snn.network` into a function and its contract.
 
-    inputs  `graded`: rasters hold numbers of the network's precision; `events`: counts in a byte, 0 to 255
+    inputs  `graded`: rasters hold numbers of the network's precision; `events`: counts in a byte, 0 to 255; `spikes`: 0
+            or 1 in a byte
     record  what to write besides the outputs: `node.spikes`, or `node.state` after the step
+    lanes   samples to work on side by side: the elements of all stand in memory where that of one would
 
     Raises PassFailedException where something to record does not exist.
     """
@@ -43,13 +48,16 @@ class ConvertSnnToLoopsPass(ModulePass):
 
     inputs: str = "graded"
     record: tuple[str, ...] = ()
+    lanes: int = 1
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.inputs not in INPUTS:
             raise PassFailedException(f"inputs '{self.inputs}' is not one of {', '.join(INPUTS)}")
+        if self.lanes != 1 and (self.lanes < 8 or self.lanes % 8):
+            raise PassFailedException(f"lanes must be 1 or a multiple of 8, got {self.lanes}")
         for network in tuple(op.ops):
             if isinstance(network, snn.NetworkOp):
-                kernel, function = _Function(network, self.inputs, self.record).build()
+                kernel, function = _Function(network, self.inputs, self.record, self.lanes).build()
                 op.body.block.insert_ops_before([kernel, function], network)
                 network.detach()
                 network.erase()
@@ -58,14 +66,16 @@ class ConvertSnnToLoopsPass(ModulePass):
 class _Function:
     """One network on its way to a function."""
 
-    def __init__(self, network: snn.NetworkOp, inputs: str, record: Sequence[str]):
-        self.network, self.inputs = network, inputs
+    def __init__(self, network: snn.NetworkOp, inputs: str, record: Sequence[str], lanes: int):
+        self.network, self.inputs, self.lanes = network, inputs, lanes
         self.arguments = list[cpu.ArgumentAttr]()
         self.entry = Block()
         self.parameters: list[BlockArgument[Attribute]] = [BlockArgument(IndexType(), self.entry, 0)]
-        self.code = Code(self.entry)
+        self.code = Code(self.entry, lanes)
         self.ops = [op for op in network.body.block.ops if isinstance(op, snn.SnnOp)]
         self.group = _groups(self.ops)
+        self.summed = self.sum_in_loops() if lanes > 1 else frozenset[SSAValue]()
+        """The products with matrices that stand in the loop of their only reader."""
         self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
         self.recorded = _recorded(network, record)
         self.buffers = dict[SSAValue, Buffer]()
@@ -73,10 +83,16 @@ class _Function:
         """Where else a value is written besides its own buffer."""
         self.rows = list[Buffer]()
         """The buffers that hold a row of each step."""
+        self.gathered = list[tuple[Buffer, Buffer]]()
+        """Rows of input of several samples, and where their elements lie side by side."""
         self.late = list[tuple[SSAValue, Buffer]]()
         """Values that become states when the step is over."""
         self.events = dict[SSAValue, kernels.Events]()
         self.constants = dict[tuple[Dense, tuple[int, ...]], Buffer]()
+        self.kept = self.keep_lists()
+        """States that are listed already when a step begins, by the value that becomes the state."""
+        self.lists = dict[SSAValue, tuple[Buffer, Buffer]]()
+        """Where their events, and the number of these, stand from step to step."""
         self.cleared = self.read_once()
         """The sums that their only reader sets to 0 again, which saves a loop over them."""
 
@@ -88,12 +104,18 @@ class _Function:
         if not raster and any(known.label.data == label for known in self.arguments):
             label = f"{label}.{len(self.arguments)}"
         hint = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{role}_{label}")
-        parameter = self.parameter(memory(kind.element_type, None if raster else size), hint)
+        own = self.lanes if role == "state" and self.lanes > 1 else 1
+        parameter = self.parameter(memory(kind.element_type, None if raster else size * own), hint)
         self.arguments.append(cpu.ArgumentAttr(role, label, kind, content))
         buffer = Buffer(parameter, kind.element_type, size)
+        if role == "state" and self.lanes > 1:
+            buffer.apart, buffer.across = self.lanes, 1
         if raster:
             buffer.stride = self.parameter(IndexType(), f"{hint}_stride")
             self.rows.append(buffer)
+            if self.lanes > 1:
+                buffer.apart = self.parameter(IndexType(), f"{hint}_apart")
+                buffer.across = self.parameter(IndexType(), f"{hint}_across") if role == "input" else 1
         return buffer
 
     def parameter(self, kind: Attribute, hint: str) -> SSAValue:
@@ -117,18 +139,29 @@ class _Function:
             self.constants[key] = self.constant_buffer(values.ravel(), label)
         return self.constants[key]
 
+    def shared(self, element: ElementType, size: int, label: str) -> Buffer:
+        """Memory that holds what the samples have in common."""
+        return self.argument("scratch", label, tensor((size,), element))
+
     def scratch(self, element: ElementType, size: int, label: str) -> Buffer:
         """Memory that holds a value within a step."""
-        return self.argument("scratch", label, tensor((size,), element))
+        buffer = self.shared(element, size * self.lanes, label)
+        if self.lanes > 1:
+            return replace(buffer, size=size, apart=self.lanes, across=1)
+        return buffer
 
     def plan(self) -> None:
         """Give inputs, states, outputs and every value that is read elsewhere their memory."""
         network = self.network
         for name, value in zip(network.inputs, network.input_args, strict=True):
             kind = snn.tensor_of(value)
-            held = tensor(kind.get_shape(), i8) if self.inputs == "events" else kind
-            self.buffers[value] = self.argument("input", name.data, held)
-            self.buffers[value].planes = kind.get_shape()[0] if len(kind.get_shape()) == 3 else 1
+            held = tensor(kind.get_shape(), INPUTS[self.inputs] or kind.element_type)
+            raster = self.argument("input", name.data, held)
+            raster.planes = kind.get_shape()[0] if len(kind.get_shape()) == 3 else 1
+            self.buffers[value] = raster
+            if self.lanes > 1:
+                self.buffers[value] = self.scratch(held.element_type, raster.size, f"{name.data}.row")
+                self.gathered.append((raster, self.buffers[value]))
         for state, value in zip(network.states, network.state_args, strict=True):
             self.buffers[value] = self.argument("state", state.label, snn.tensor_of(value), state.init)
         outputs = [(name.data, value) for name, value in zip(network.outputs, network.output_values, strict=True)]
@@ -145,7 +178,7 @@ class _Function:
         late = {value for value, _ in self.late}
         for op in self.ops:
             for value in op.results:
-                if isinstance(op, snn.DelayOp) and value is op.next:
+                if (isinstance(op, snn.DelayOp) and value is op.next) or value in self.summed:
                     continue
                 inside = all(
                     isinstance(use.operation, ELEMENTWISE) and self.group[use.operation] == self.group[op]
@@ -161,14 +194,36 @@ class _Function:
 
     def read_once(self) -> set[SSAValue]:
         """The sums over windows that the ops of one elementwise loop read, and nothing else."""
-        found = set[SSAValue]()
-        for op in self.ops:
-            if isinstance(op, snn.ConvOp | snn.PoolOp):
-                readers = [use.operation for use in op.output.uses]
-                loops = {self.group[reader] for reader in readers if isinstance(reader, ELEMENTWISE)}
-                if len(loops) == 1 and all(isinstance(reader, ELEMENTWISE) for reader in readers):
-                    found.add(op.output)
-        return found
+        ops = (op for op in self.ops if isinstance(op, snn.ConvOp | snn.PoolOp))
+        return {op.output for op in ops if self.only_reader(op.output) is not None}
+
+    def keep_lists(self) -> dict[SSAValue, SSAValue]:
+        """The values whose events are listed in a step and needed in the next as those of a state."""
+        place = {op: n for n, op in enumerate(self.ops)}
+
+        def readers(value: SSAValue) -> list[int]:
+            return [place[op] for use in value.uses if isinstance(op := use.operation, EVENT_DRIVEN)]
+
+        pairs = ((value, state) for state, value in self.nexts.items() if readers(state) and readers(value))
+        return {value: state for value, state in pairs if max(readers(state)) < min(readers(value))}
+
+    def only_reader(self, value: SSAValue) -> int | None:
+        """The elementwise loop that alone reads a value."""
+        readers = [use.operation for use in value.uses]
+        loops = {self.group[reader] for reader in readers if isinstance(reader, ELEMENTWISE)}
+        return loops.pop() if len(loops) == 1 and all(isinstance(reader, ELEMENTWISE) for reader in readers) else None
+
+    def sum_in_loops(self) -> frozenset[SSAValue]:
+        """Move products with matrices into the loop that alone reads them, so that their sums need no memory."""
+        readers = {
+            op: loop
+            for op in self.ops
+            if isinstance(op, snn.LinearOp) and (loop := self.only_reader(op.output)) is not None
+        }
+        self.group |= readers
+        # Stable: within a loop the products, which come first, and the others stay in order.
+        self.ops.sort(key=lambda op: (self.group[op], op not in readers))
+        return frozenset(op.output for op in readers)
 
     def unread_after(self, state: SSAValue, op: Operation) -> bool:
         """Whether nothing reads a state once the op's loop has written its next value."""
@@ -190,14 +245,19 @@ class _Function:
         """The contract and the function."""
         self.plan()
         code = self.code
+        for value, state in self.kept.items():
+            self.keep_list(value, state)
         with code.loop(self.parameters[0]) as t:
             for row in self.rows:
                 assert row.stride is not None
                 row.start = code.index(code.mul(t, row.stride))
+            for raster, row in self.gathered:
+                kernels.gather(code, raster, row)
             for _, group in groupby(self.ops, self.group.__getitem__):
                 ops = list(group)
-                if isinstance(ops[0], ELEMENTWISE):
-                    self.elementwise(ops)
+                if isinstance(ops[-1], ELEMENTWISE):
+                    products = [op for op in ops if isinstance(op, snn.LinearOp)]
+                    self.elementwise(products, ops[len(products) :])
                 else:
                     self.single(ops[0])
             for value, targets in self.also.items():
@@ -210,7 +270,7 @@ class _Function:
         kinds = [parameter.type for parameter in self.parameters]
         name = self.network.sym_name.data
         function = func.FuncOp(name, (kinds, []), Region(self.entry))
-        return cpu.KernelOp(name, self.arguments), function
+        return cpu.KernelOp(name, self.arguments, self.lanes), function
 
     def end_of_step(self) -> None:
         """States take over what was still read while the step ran; a state that becomes another goes by scratch."""
@@ -225,8 +285,8 @@ class _Function:
         for source, state in moved:
             kernels.copy(self.code, source, state)
 
-    def elementwise(self, ops: list[snn.SnnOp]) -> None:
-        """One loop over the elements of neighbouring ops."""
+    def elementwise(self, products: list[snn.LinearOp], ops: list[snn.SnnOp]) -> None:
+        """One loop over the elements of neighbouring ops, and over the sums that they read."""
         code = self.code
         shape = snn.tensor_of(ops[0].results[0]).get_shape()
         # Parameters first: the loop's body only loads from them.
@@ -236,28 +296,48 @@ class _Function:
             for name, attr in op.constants()
             if attr.get_shape()
         }
-        with code.loop(volume(shape)) as n:
-            values, loaded = dict[SSAValue, SSAValue](), dict[Dense, SSAValue]()
+        if not products:
+            with code.each(volume(shape)) as n:
+                self.elements(ops, n, held, {})
+            return
+        factors = [(op.output, self.events_of(op.input), self.weights(op)) for op in products]
 
-            def constant(attr: Dense) -> SSAValue:
-                if attr not in held:
-                    return code.constant(float(doubles(attr)), attr.get_element_type())
-                if attr not in loaded:
-                    loaded[attr] = code.load(held[attr], n)
-                return loaded[attr]
+        def tile(first: Index, width: int) -> None:
+            with code.samples():
+                totals = {
+                    value: kernels.sums(code, events, weights, first, width, snn.tensor_of(value).element_type)
+                    for value, events, weights in factors
+                }
+                for n in range(width):
+                    self.elements(ops, code.add(first, n), held, {value: each[n] for value, each in totals.items()})
 
-            for op in ops:
-                for value in op.operands:
-                    if value not in values:
-                        x, kind = code.load(self.buffers[value], n), snn.tensor_of(value).element_type
-                        values[value] = x if kind in (i1, i32) else code.graded(x, kind)
-                result = op.results[0]
-                values[result] = element(code, op, [values[value] for value in op.operands], constant)
-            for value in (value for value in values if value in self.cleared):
-                code.store(code.constant(0.0, self.buffers[value].element), self.buffers[value], n)
-            for op in ops:
-                for target in self.targets(op.results[0]):
-                    code.store(values[op.results[0]], target, n)
+        kernels.tiles(code, volume(shape), tile)
+
+    def elements(
+        self, ops: list[snn.SnnOp], n: Index, held: dict[Dense, Buffer], values: dict[SSAValue, SSAValue]
+    ) -> None:
+        """The n-th elements of neighbouring ops; values: those that are there already."""
+        code, loaded = self.code, dict[Dense, SSAValue]()
+
+        def constant(attr: Dense) -> SSAValue:
+            if attr not in held:
+                return code.constant(float(doubles(attr)), attr.get_element_type())
+            if attr not in loaded:
+                loaded[attr] = code.load(held[attr], n)
+            return loaded[attr]
+
+        for op in ops:
+            for value in op.operands:
+                if value not in values:
+                    x, kind = code.load(self.buffers[value], n), snn.tensor_of(value).element_type
+                    values[value] = x if kind in (i1, i32) else code.graded(x, kind)
+            result = op.results[0]
+            values[result] = element(code, op, [values[value] for value in op.operands], constant)
+        for value in (value for value in values if value in self.cleared):
+            code.store(code.constant(0.0, self.buffers[value].element), self.buffers[value], n)
+        for op in ops:
+            for target in self.targets(op.results[0]):
+                code.store(values[op.results[0]], target, n)
 
     def targets(self, value: SSAValue) -> list[Buffer]:
         """Everywhere that a value is written."""
@@ -270,8 +350,7 @@ class _Function:
         output = self.buffers[op.results[0]]
         match op:
             case snn.LinearOp():
-                weights = self.constant_buffer(kernels.packed(array(op.weight)), f"{_label(op)}.weight")
-                kernels.linear(code, self.events_of(op.input), weights, output)
+                kernels.linear(code, self.events_of(op.input), self.weights(op), output)
             case snn.ConvOp() | snn.PoolOp():
                 weights = None
                 if isinstance(op, snn.ConvOp):
@@ -290,6 +369,10 @@ class _Function:
         for target in self.also.get(op.results[0], []):
             kernels.copy(code, output, target)
 
+    def weights(self, op: snn.LinearOp) -> Buffer:
+        """A matrix as the kernel reads it."""
+        return self.constant_buffer(kernels.packed(array(op.weight), self.lanes), f"{_label(op)}.weight")
+
     def delay(self, op: snn.DelayOp, output: Buffer) -> None:
         shape = snn.tensor_of(op.input).get_shape()
         length = snn.tensor_of(op.ring).get_shape()[0]
@@ -302,10 +385,30 @@ class _Function:
     def events_of(self, value: SSAValue) -> kernels.Events:
         """The events of a value, listed once a step."""
         if value not in self.events:
-            source = self.buffers[value]
-            places = self.scratch(i32, source.size, f"events.{len(self.arguments)}")
-            self.events[value] = kernels.compact(self.code, source, places)
+            code, source = self.code, self.buffers[value]
+            if value in self.lists and isinstance(value, BlockArgument):
+                places, number = self.lists[value]
+                count = code.op(arith.IndexCastOp(code.load(number, 0), IndexType()))
+                self.events[value] = kernels.Events(source, places, count)
+            elif value in self.lists:
+                places, number = self.lists[value]
+                self.events[value] = kernels.compact(code, source, places)
+                code.store(code.op(arith.IndexCastOp(self.events[value].count, i64)), number, 0)
+            else:
+                self.events[value] = kernels.compact(code, source, self.places(source))
         return self.events[value]
+
+    def places(self, source: Buffer) -> Buffer:
+        """Memory for a list of events."""
+        return self.shared(i32, source.size, f"events.{len(self.arguments)}")
+
+    def keep_list(self, value: SSAValue, state: SSAValue) -> None:
+        """List the events of a state before the first step, for a list that goes on from step to step."""
+        code, source = self.code, self.buffers[state]
+        places, number = self.places(source), self.shared(i64, 1, f"count.{len(self.arguments)}")
+        count = kernels.compact(code, source, places).count
+        code.store(code.op(arith.IndexCastOp(count, i64)), number, 0)
+        self.lists[state] = self.lists[value] = places, number
 
 
 def _label(op: snn.SnnOp) -> str:

@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     IndexType,
     IntegerAttr,
     MemRefType,
+    UnitAttr,
     f32,
     f64,
     i1,
@@ -33,6 +34,9 @@ from nirc.dialects.dense import ElementType
 
 Index = SSAValue | int
 
+SAMPLES = "samples"
+"""The attribute of a loop over samples."""
+
 
 @dataclass
 class Buffer:
@@ -41,6 +45,8 @@ class Buffer:
     start   where the row of this step begins
     stride  of a raster, from one step to the next
     planes  the channels of an image whose channels come first; 1 where they come last, or it is none
+    apart   from one element to the next
+    across  from one sample to the next; 0 where all share the memory
     """
 
     ref: SSAValue
@@ -49,6 +55,8 @@ class Buffer:
     start: SSAValue | None = None
     stride: SSAValue | None = None
     planes: int = 1
+    apart: Index = 1
+    across: Index = 0
 
 
 def stored(element: ElementType) -> ElementType:
@@ -57,10 +65,14 @@ def stored(element: ElementType) -> ElementType:
 
 
 class Code:
-    """Appends ops; constants are shared and stand at the function's beginning."""
+    """Appends ops; constants are shared and stand at the function's beginning.
 
-    def __init__(self, entry: Block):
-        self.entry = entry
+    lanes  the samples that are worked on side by side
+    """
+
+    def __init__(self, entry: Block, lanes: int = 1):
+        self.entry, self.lanes = entry, lanes
+        self.lane: Index = 0
         self.point = Builder(InsertPoint.at_end(entry))
         self.constants = dict[tuple[Attribute, Any], SSAValue]()
 
@@ -110,8 +122,10 @@ class Code:
         """a * b of indices."""
         if isinstance(a, int) and isinstance(b, int):
             return a * b
-        if 1 in (a, b):
-            return b if isinstance(a, int) else a
+        if isinstance(a, int) or isinstance(b, int):
+            number, other = (a, b) if isinstance(a, int) else (b, a)
+            if number in (0, 1):
+                return other if number else 0
         return self.op(arith.MuliOp(self.index(a), self.index(b)))
 
     def divided(self, a: SSAValue, by: int) -> tuple[Index, Index]:
@@ -126,10 +140,9 @@ class Code:
         if buffer.planes > 1:
             pixel, channel = self.divided(self.index(at), buffer.planes)
             at = self.add(self.mul(channel, buffer.size // buffer.planes), pixel)
-        place = at if buffer.start is None else self.add(buffer.start, at)
-        value = self.op(memref.LoadOp.get(buffer.ref, [self.index(place)]))
+        value = self.op(memref.LoadOp.get(buffer.ref, [self.index(self.place(buffer, at))]))
         if buffer.element == i1:
-            return self.op(arith.CmpiOp(value, self.constant(0, i8), "ne"))
+            return self.op(arith.TruncIOp(value, i1))
         return value
 
     def store(self, value: SSAValue, buffer: Buffer, at: Index) -> None:
@@ -137,8 +150,35 @@ class Code:
         value = self.graded(value, buffer.element)
         if buffer.element == i1:
             value = self.op(arith.ExtUIOp(value, i8))
-        place = at if buffer.start is None else self.add(buffer.start, at)
-        self.do(memref.StoreOp.get(value, buffer.ref, [self.index(place)]))
+        self.do(memref.StoreOp.get(value, buffer.ref, [self.index(self.place(buffer, at))]))
+
+    def place(self, buffer: Buffer, at: Index) -> Index:
+        """Where an element stands, of the sample at hand."""
+        at = self.add(self.mul(at, buffer.apart), self.mul(self.lane, buffer.across))
+        return at if buffer.start is None else self.add(buffer.start, at)
+
+    @contextmanager
+    def samples(self) -> Generator[None]:
+        """The body for every sample; what it reads and writes of a sample is that sample's alone."""
+        if self.lanes == 1:
+            yield
+            return
+        with self.loop(self.lanes) as self.lane:
+            yield
+        self.lane = 0
+        self.mark()
+
+    def mark(self) -> None:
+        """Say of the loop that was just made that its rounds may run at once."""
+        last = self.point.insertion_point.block.last_op
+        assert isinstance(last, scf.ForOp)
+        last.attributes[SAMPLES] = UnitAttr()
+
+    @contextmanager
+    def each(self, end: Index) -> Generator[SSAValue]:
+        """The body of a loop over elements, for every sample."""
+        with self.loop(end) as n, self.samples():
+            yield n
 
     @contextmanager
     def loop(self, end: Index, start: Index = 0) -> Generator[SSAValue]:
@@ -153,16 +193,43 @@ class Code:
             self.point = outer
         self.do(scf.ForOp(self.index(start), self.index(end), self.index(1), [], body))
 
+    def any_sample(self, value: Callable[[], SSAValue]) -> SSAValue:
+        """Whether a condition holds for any sample."""
+        if self.lanes == 1:
+            return value()
+
+        def step(lane: SSAValue, found: Sequence[SSAValue]) -> list[SSAValue]:
+            self.lane = lane
+            return [self.any([*found, value()])]
+
+        (found,) = self.fold(self.lanes, 0, [self.constant(0, i1)], step)
+        self.lane = 0
+        self.mark()
+        return found
+
+    def differs(self, a: SSAValue, b: float) -> SSAValue:
+        """Whether a number is another one."""
+        other = self.constant(b, a.type)
+        if isinstance(a.type, AnyFloat):
+            return self.op(arith.CmpfOp(a, other, "une"))
+        return self.op(arith.CmpiOp(a, other, "ne"))
+
     def fold(
-        self, end: Index, start: Index, first: SSAValue, step: Callable[[SSAValue, SSAValue], SSAValue]
-    ) -> SSAValue:
-        """A loop that carries a value: step(index, value) gives the next."""
-        body = Block(arg_types=[IndexType(), first.type])
+        self,
+        end: Index,
+        start: Index,
+        first: Sequence[SSAValue],
+        step: Callable[[SSAValue, Sequence[SSAValue]], Sequence[SSAValue]],
+    ) -> Sequence[SSAValue]:
+        """A loop that carries values: step(index, values) gives the next."""
+        body = Block(arg_types=[IndexType(), *(value.type for value in first)])
         outer = self.point
         self.point = Builder(InsertPoint.at_end(body))
-        self.do(scf.YieldOp(step(body.args[0], body.args[1])))
+        self.do(scf.YieldOp(*step(body.args[0], body.args[1:])))
         self.point = outer
-        return self.op(scf.ForOp(self.index(start), self.index(end), self.index(1), [first], body))
+        loop = scf.ForOp(self.index(start), self.index(end), self.index(1), first, body)
+        self.do(loop)
+        return loop.results
 
     @contextmanager
     def when(self, condition: SSAValue) -> Generator[None]:

@@ -7,22 +7,24 @@ an image's events in memory), so sums are equal to the evaluator's bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.dialects import arith, memref
-from xdsl.dialects.builtin import IndexType, f32, f64, i1, i8, i32, i64
+from xdsl.dialects.builtin import IndexType, i1, i8, i32, i64
 from xdsl.ir import SSAValue
 
 from nirc.dialects import snn
-from nirc.dialects.dense import Array, array
+from nirc.dialects.dense import Array, ElementType, array
 from nirc.dialects.nir import integers
 from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory
 
 TILE = 64
-"""Sums that stand in registers while the events go by."""
+"""Sums that stand in registers while the events go by, of one sample."""
+SUMS = 10
+"""The same, of many samples: so many of each."""
 
 
 @dataclass
@@ -39,71 +41,123 @@ class Events:
 
 
 def compact(code: Code, source: Buffer, places: Buffer) -> Events:
-    """List the elements that are not 0, channels last; eight pixels of bytes without one are passed over at once."""
+    """List the elements that are not 0 in any sample, channels last.
+
+    Of one sample, eight pixels of bytes without one are passed over at once.
+    """
     raw = replace(source, element=i8) if source.element == i1 else source
 
-    def note(n: SSAValue, count: SSAValue) -> SSAValue:
-        value = code.load(raw, n)
-        zero = code.constant(0, raw.element)
-        if raw.element in (f32, f64):
-            hit = code.op(arith.CmpfOp(value, zero, "une"))
-        else:
-            hit = code.op(arith.CmpiOp(value, zero, "ne"))
-        code.store(code.op(arith.IndexCastOp(n, i32)), places, count)
-        return code.op(arith.AddiOp(count, code.op(arith.SelectOp(hit, code.index(1), code.index(0)))))
+    def some(n: SSAValue) -> SSAValue:
+        if raw.element == i8 and code.lanes > 1:
+            words = [word(code, raw, code.add(code.mul(n, raw.apart), k)) for k in range(0, code.lanes, 8)]
+            return code.op(arith.CmpiOp(code.any(words), code.constant(0, i64), "ne"))
+        return code.any_sample(lambda: code.differs(code.load(raw, n), 0.0))
 
-    def word(first: Index) -> SSAValue:
-        shift = code.index(first if raw.start is None else code.add(raw.start, first))
-        view = code.op(memref.ViewOp(raw.ref, shift, [], memory(i64, 1)))
-        return code.op(memref.LoadOp.get(view, [code.index(0)]))
+    def note(n: SSAValue, held: Sequence[SSAValue]) -> list[SSAValue]:
+        hit, (before,) = some(n), held
+        code.store(code.op(arith.IndexCastOp(n, i32)), places, before)
+        return [code.op(arith.AddiOp(before, code.op(arith.SelectOp(hit, code.index(1), code.index(0)))))]
 
     count, whole, plane = code.index(0), 0, raw.size // raw.planes
-    if raw.element == i8:
+    if raw.element == i8 and code.lanes == 1:
         whole = plane // 8
 
-        def chunk(n: SSAValue, count: SSAValue) -> SSAValue:
+        def chunk(n: SSAValue, held: Sequence[SSAValue]) -> list[SSAValue]:
             first = code.mul(n, 8)
-            words = [word(code.add(first, channel * plane)) for channel in range(raw.planes)]
+            words = [word(code, raw, code.add(first, channel * plane)) for channel in range(raw.planes)]
             some = code.op(arith.CmpiOp(code.any(words), code.constant(0, i64), "ne"))
             start = code.mul(first, raw.planes)
             end = code.add(start, 8 * raw.planes)
-            return code.choose(some, lambda: code.fold(end, start, count, note), count)
+            return [code.choose(some, lambda: code.fold(end, start, held, note)[0], held[0])]
 
-        count = code.fold(whole, 0, count, chunk)
+        (count,) = code.fold(whole, 0, [count], chunk)
     if whole * 8 < plane:
-        count = code.fold(raw.size, whole * 8 * raw.planes, count, note)
+        (count,) = code.fold(raw.size, whole * 8 * raw.planes, [count], note)
     return Events(source, places, count)
 
 
-def packed(weight: Array) -> Array:
+def word(code: Code, raw: Buffer, first: Index) -> SSAValue:
+    """Eight bytes in one."""
+    shift = code.index(first if raw.start is None else code.add(raw.start, first))
+    view = code.op(memref.ViewOp(raw.ref, shift, [], memory(i64, 1)))
+    return code.op(memref.LoadOp.get(view, [code.index(0)]))
+
+
+def tile_of(outputs: int, lanes: int) -> int:
+    """How many outputs go through the events at a time; of many samples, the most that leave no rest, if not few."""
+    if lanes == 1:
+        return TILE
+    tiles = max(1, -(-outputs // SUMS))
+    even = (outputs // n for n in range(tiles, 2 * tiles) if outputs % n == 0)
+    return next(even, -(-outputs // tiles))
+
+
+def packed(weight: Array, lanes: int) -> Array:
     """A matrix [output, input] tile by tile of its outputs, [tile][input][output in the tile]."""
-    return np.concatenate([np.ravel(weight[n : n + TILE].T) for n in range(0, len(weight), TILE)] or [np.zeros(0)])
+    tile = tile_of(len(weight), lanes)
+    return np.concatenate([np.ravel(weight[n : n + tile].T) for n in range(0, len(weight), tile)] or [np.zeros(0)])
+
+
+def tiles(code: Code, size: int, tile: Callable[[Index, int], None]) -> None:
+    """Call `tile` with the first output and the width of each tile."""
+    most = tile_of(size, code.lanes)
+    whole, rest = divmod(size, most)
+    if whole > 1:
+        with code.loop(whole) as n:
+            tile(code.mul(n, most), most)
+    elif whole:
+        tile(0, most)
+    if rest:
+        tile(whole * most, rest)
 
 
 def linear(code: Code, events: Events, weights: Buffer, output: Buffer) -> None:
     """output[n] = sum of weight[n, m] x[m] over the events, ascending."""
-    inputs = events.source.size
 
-    def tile(first: Index, offset: Index, width: int) -> None:
+    def tile(first: Index, width: int) -> None:
+        if code.lanes > 1:
+            with code.samples():
+                for n, total in enumerate(sums(code, events, weights, first, width, output.element)):
+                    code.store(total, output, code.add(first, n))
+            return
         fill(code, output, first, width)
         with code.loop(events.count) as number:
             m = events.place(code, number)
-            row = code.add(offset, code.mul(m, width))
-            add_row(code, events, m, weights, row, output, first, width)
+            add_row(code, events, m, weights, row_of(code, events, m, first, width), output, first, width)
 
-    whole, rest = divmod(output.size, TILE)
-    if whole > 1:
-        with code.loop(whole) as n:
-            tile(code.mul(n, TILE), code.mul(n, TILE * inputs), TILE)
-    elif whole:
-        tile(0, 0, TILE)
-    if rest:
-        tile(whole * TILE, whole * TILE * inputs, rest)
+    tiles(code, output.size, tile)
+
+
+def row_of(code: Code, events: Events, m: SSAValue, first: Index, width: int) -> Index:
+    """Where an input's weights stand in those of a tile."""
+    return code.add(code.mul(first, events.source.size), code.mul(m, width))
+
+
+def sums(
+    code: Code, events: Events, weights: Buffer, first: Index, width: int, kind: ElementType
+) -> Sequence[SSAValue]:
+    """The sums of a tile for the sample at hand, over the events of all."""
+
+    def step(number: SSAValue, totals: Sequence[SSAValue]) -> list[SSAValue]:
+        m = events.place(code, number)
+        row, x = row_of(code, events, m, first, width), code.load(events.source, m)
+        return [added(code, kind, total, code.load(weights, code.add(row, n)), x) for n, total in enumerate(totals)]
+
+    return code.fold(events.count, 0, [code.constant(0.0, kind)] * width, step)
+
+
+def added(code: Code, kind: ElementType, total: SSAValue, weight: SSAValue | None, x: SSAValue | None) -> SSAValue:
+    """total + weight x, where x is a spike total + weight; without weight it is 1, without x there is a spike."""
+    if x is not None and x.type != i1:
+        factor = code.graded(x, kind)
+        return code.op(arith.AddfOp(total, factor if weight is None else code.op(arith.MulfOp(weight, factor))))
+    after = code.op(arith.AddfOp(total, code.constant(1.0, kind) if weight is None else weight))
+    return after if x is None else code.op(arith.SelectOp(x, after, total))
 
 
 def fill(code: Code, output: Buffer, first: Index, width: int) -> None:
     """Set elements to 0."""
-    with code.loop(width) as n:
+    with code.each(width) as n:
         code.store(code.constant(0.0, output.element), output, code.add(first, n))
 
 
@@ -118,17 +172,13 @@ def add_row(
     width: int,
 ) -> None:
     """output[first + n] += weights[row + n] x[m]; a spike's x is 1; without weights they are 1."""
-    spike = events.source.element == i1
-    x = None if spike else code.graded(code.load(events.source, m), output.element)
-    with code.loop(width) as n:
-        place = code.add(first, n)
-        if weights is None:
-            product = x or code.constant(1.0, output.element)
-        else:
-            product = code.load(weights, code.add(row, n))
-            if x is not None:
-                product = code.op(arith.MulfOp(product, x))
-        code.store(code.op(arith.AddfOp(code.load(output, place), product)), output, place)
+    source = events.source
+    with code.samples():
+        x = None if source.element == i1 and code.lanes == 1 else code.load(source, m)
+        with code.loop(width) as n:
+            place = code.add(first, n)
+            weight = None if weights is None else code.load(weights, code.add(row, n))
+            code.store(added(code, output.element, code.load(output, place), weight, x), output, place)
 
 
 def window_weights(op: snn.ConvOp) -> Array:
@@ -194,14 +244,16 @@ def delay(code: Code, x: Buffer, ring: Buffer, head: Buffer, steps: Buffer | int
         beyond = code.op(arith.CmpiOp(at, code.index(length), "uge"))
         return code.op(arith.SelectOp(beyond, code.index(code.sub(at, length)), at))
 
-    with code.loop(x.size) as n:
+    with code.each(x.size) as n:
         value = code.graded(code.load(x, n), ring.element)
         ago = steps if isinstance(steps, int) else code.op(arith.IndexCastOp(code.load(steps, n), IndexType()))
         late = code.load(ring, code.add(code.mul(row(code.sub(code.index(length), ago)), x.size), n))
         now = code.op(arith.CmpiOp(code.index(ago), code.index(0), "eq"))
         code.store(code.op(arith.SelectOp(now, value, late)), output, n)
         code.store(value, ring, code.add(code.mul(oldest, x.size), n))
-    code.store(code.op(arith.IndexCastOp(row(1), i64)), head, 0)
+    after = code.op(arith.IndexCastOp(row(1), i64))
+    with code.samples():
+        code.store(after, head, 0)
 
 
 def place_of(code: Code, shape: tuple[int, ...], n: SSAValue) -> Index:
@@ -215,11 +267,22 @@ def place_of(code: Code, shape: tuple[int, ...], n: SSAValue) -> Index:
 
 def copy(code: Code, source: Buffer, target: Buffer) -> None:
     """The same elements."""
-    with code.loop(source.size) as n:
+    with code.each(source.size) as n:
         code.store(code.load(source, n), target, n)
+
+
+def gather(code: Code, raster: Buffer, row: Buffer) -> None:
+    """A step's input of several samples, side by side; quick where it stands so in the raster."""
+    across = code.index(raster.across)
+    with code.when(code.op(arith.CmpiOp(across, code.index(1), "eq"))):
+        copy(code, replace(raster, across=1), row)
+    with code.when(code.op(arith.CmpiOp(across, code.index(1), "ne"))):
+        with code.loop(row.size) as n, code.loop(code.lanes) as code.lane:
+            code.store(code.load(raster, n), row, n)
+        code.lane = 0
 
 
 def reshape(code: Code, source: Buffer, before: tuple[int, ...], target: Buffer, after: tuple[int, ...]) -> None:
     """The same elements in row-major order, in the memory order of another shape."""
-    with code.loop(source.size) as n:
+    with code.each(source.size) as n:
         code.store(code.load(source, place_of(code, before, n)), target, place_of(code, after, n))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import nirc
+from nirc.backends.cpu.run import CpuEvaluator
 from nirc.dialects import snn
 from nirc.dialects.dense import Array
 from nirc.driver import Program
@@ -50,10 +51,14 @@ class Pair:
         return self.evaluator.inputs
 
     def run(self, rasters: Mapping[str, Array]) -> dict[str, Array]:
-        """What both gave: outputs, and all that can be recorded."""
+        """What both gave: outputs, and all that can be recorded; of a batch also with samples side by side."""
         expected = self.evaluator.run(dict(rasters), self.record)
         found = self.kernel.run(dict(rasters), self.record)
         assert_same(found, expected)
+        if all(values.ndim == len(self.inputs[name]) + 2 for name, values in rasters.items()):
+            batch = next(iter(rasters.values())).shape[1]
+            beside = CpuEvaluator(self.kernel.module, batch, self.record, lanes=8)
+            assert_same(beside.run(dict(rasters)), expected)
         return found
 
 

@@ -222,9 +222,12 @@ def test_another_machine_or_version_has_objects_of_its_own(
     def of_another(changed: str) -> Callable[[str], str]:
         return lambda name: "9" if name == changed else "1"
 
+    def with_host(machine: Machine) -> Callable[..., Machine]:
+        return lambda **_: machine  # pyright: ignore[reportUnknownLambdaType]
+
     changes: list[tuple[object, str, object]] = [
-        (Machine, "host", lambda: Machine(host.triple, "", host.features)),
-        (Machine, "host", lambda: Machine(host.triple, host.cpu, "")),
+        (Machine, "host", with_host(Machine(host.triple, "", host.features))),
+        (Machine, "host", with_host(Machine(host.triple, host.cpu, ""))),
         (compiler, "version", of_another("nirc")),
         (compiler, "version", of_another("xdsl")),
         (compiler, "version", of_another("llvmlite")),

@@ -104,7 +104,7 @@ def test_what_is_not_zero(element: ElementType, least: float) -> None:
 @pytest.mark.parametrize("inputs", [1, 3, 8])
 def test_a_matrix_is_packed_tile_by_tile(outputs: int, inputs: int) -> None:
     weight = np.arange(outputs * inputs, dtype=np.float32).reshape(outputs, inputs)
-    flat = packed(weight)
+    flat = packed(weight, 1)
     assert flat.size == weight.size
     for n in range(outputs):
         tile, place = divmod(n, TILE)

@@ -128,7 +128,9 @@ def test_the_code_depends_on_shapes_alone(opt: Opt) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("inputs=spikes", "inputs 'spikes' is not one of graded, events"),
+        ("inputs=counts", "inputs 'counts' is not one of graded, events, spikes"),
+        ("lanes=4", "lanes must be 1 or a multiple of 8, got 4"),
+        ("lanes=12", "lanes must be 1 or a multiple of 8, got 12"),
         ('record="n.i"', "cannot record 'n.i'; there are n."),
         ('record="n.v","ghost.v","x"', "cannot record 'ghost.v'; there are "),
     ],

@@ -1,6 +1,6 @@
 builtin.module {
-  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xi8>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"scratch", "events.5", tensor<3xi32>, unit>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>]}
-  func.func @main(%0: index, %input_x: memref<?xi8>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %scratch_w: memref<2xf32>, %constant_w_weight: memref<6xf32>, %scratch_events: memref<3xi32>, %constant_n_gain: memref<2xf32>) {
+  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xi8>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"scratch", "events.4", tensor<3xi32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>], lanes = 1 : i64}
+  func.func @main(%0: index, %input_x: memref<?xi8>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %scratch_w: memref<2xf32>, %scratch_events: memref<3xi32>, %constant_w_weight: memref<6xf32>, %constant_n_gain: memref<2xf32>) {
     %1 = arith.constant -2.500000e-01 : f32
     %2 = arith.constant 1.000000e+00 : f32
     %3 = arith.constant 7.500000e-01 : f32
@@ -58,15 +58,15 @@ builtin.module {
         %47 = arith.muli %46, %4 : index
         %48 = arith.addi %13, %46 : index
         %49 = memref.load %input_x[%48] : memref<?xi8>
-        %50 = arith.extui %49 : i8 to i64
-        %51 = arith.sitofp %50 : i64 to f32
-        scf.for %52 = %11 to %4 step %7 {
-          %53 = arith.addi %47, %52 : index
-          %54 = memref.load %constant_w_weight[%53] : memref<6xf32>
-          %55 = arith.mulf %54, %51 : f32
-          %56 = memref.load %scratch_w[%52] : memref<2xf32>
-          %57 = arith.addf %56, %55 : f32
-          memref.store %57, %scratch_w[%52] : memref<2xf32>
+        scf.for %50 = %11 to %4 step %7 {
+          %51 = arith.addi %47, %50 : index
+          %52 = memref.load %constant_w_weight[%51] : memref<6xf32>
+          %53 = memref.load %scratch_w[%50] : memref<2xf32>
+          %54 = arith.extui %49 : i8 to i64
+          %55 = arith.sitofp %54 : i64 to f32
+          %56 = arith.mulf %52, %55 : f32
+          %57 = arith.addf %53, %56 : f32
+          memref.store %57, %scratch_w[%50] : memref<2xf32>
         }
       }
       scf.for %58 = %11 to %4 step %7 {

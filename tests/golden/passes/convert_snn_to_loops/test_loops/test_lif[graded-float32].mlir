@@ -1,6 +1,6 @@
 builtin.module {
-  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"scratch", "events.5", tensor<3xi32>, unit>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>]}
-  func.func @main(%0: index, %input_x: memref<?xf32>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %scratch_w: memref<2xf32>, %constant_w_weight: memref<6xf32>, %scratch_events: memref<3xi32>, %constant_n_gain: memref<2xf32>) {
+  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"scratch", "events.4", tensor<3xi32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>], lanes = 1 : i64}
+  func.func @main(%0: index, %input_x: memref<?xf32>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %scratch_w: memref<2xf32>, %scratch_events: memref<3xi32>, %constant_w_weight: memref<6xf32>, %constant_n_gain: memref<2xf32>) {
     %1 = arith.constant -2.500000e-01 : f32
     %2 = arith.constant 1.000000e+00 : f32
     %3 = arith.constant 7.500000e-01 : f32
@@ -34,9 +34,9 @@ builtin.module {
         scf.for %28 = %8 to %4 step %6 {
           %29 = arith.addi %25, %28 : index
           %30 = memref.load %constant_w_weight[%29] : memref<6xf32>
-          %31 = arith.mulf %30, %27 : f32
-          %32 = memref.load %scratch_w[%28] : memref<2xf32>
-          %33 = arith.addf %32, %31 : f32
+          %31 = memref.load %scratch_w[%28] : memref<2xf32>
+          %32 = arith.mulf %30, %27 : f32
+          %33 = arith.addf %31, %32 : f32
           memref.store %33, %scratch_w[%28] : memref<2xf32>
         }
       }

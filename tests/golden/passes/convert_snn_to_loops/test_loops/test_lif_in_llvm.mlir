@@ -1,6 +1,6 @@
 builtin.module {
-  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"scratch", "events.5", tensor<3xi32>, unit>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>]}
-  llvm.func @main(%0: i64, %input_x: !llvm.ptr {llvm.noalias}, %input_x_stride: i64, %state_n_v: !llvm.ptr {llvm.noalias}, %output_y: !llvm.ptr {llvm.noalias}, %output_y_stride: i64, %scratch_w: !llvm.ptr {llvm.noalias}, %constant_w_weight: !llvm.ptr {llvm.noalias}, %scratch_events: !llvm.ptr {llvm.noalias}, %constant_n_gain: !llvm.ptr {llvm.noalias}) {
+  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.3", tensor<2xf32>, unit>, #cpu.argument<"scratch", "events.4", tensor<3xi32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>], lanes = 1 : i64}
+  llvm.func @main(%0: i64, %input_x: !llvm.ptr {llvm.noalias}, %input_x_stride: i64, %state_n_v: !llvm.ptr {llvm.noalias}, %output_y: !llvm.ptr {llvm.noalias}, %output_y_stride: i64, %scratch_w: !llvm.ptr {llvm.noalias}, %scratch_events: !llvm.ptr {llvm.noalias}, %constant_w_weight: !llvm.ptr {llvm.noalias}, %constant_n_gain: !llvm.ptr {llvm.noalias}) {
     %1 = llvm.mlir.constant(-2.500000e-01 : f32) : f32
     %2 = llvm.mlir.constant(1.000000e+00 : f32) : f32
     %3 = llvm.mlir.constant(7.500000e-01 : f32) : f32
@@ -63,10 +63,10 @@ builtin.module {
     %40 = llvm.add %34, %38 : i64
     %41 = llvm.getelementptr inbounds %constant_w_weight[%40] : (!llvm.ptr, i64) -> !llvm.ptr, f32
     %42 = llvm.load %41 : !llvm.ptr -> f32
-    %43 = llvm.fmul %42, %37 : f32
-    %44 = llvm.getelementptr inbounds %scratch_w[%38] : (!llvm.ptr, i64) -> !llvm.ptr, f32
-    %45 = llvm.load %44 : !llvm.ptr -> f32
-    %46 = llvm.fadd %45, %43 : f32
+    %43 = llvm.getelementptr inbounds %scratch_w[%38] : (!llvm.ptr, i64) -> !llvm.ptr, f32
+    %44 = llvm.load %43 : !llvm.ptr -> f32
+    %45 = llvm.fmul %42, %37 : f32
+    %46 = llvm.fadd %44, %45 : f32
     %47 = llvm.getelementptr inbounds %scratch_w[%38] : (!llvm.ptr, i64) -> !llvm.ptr, f32
     llvm.store %46, %47 : f32, !llvm.ptr
     %48 = llvm.add %38, %6 : i64

@@ -1,6 +1,6 @@
 builtin.module {
-  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"output", "n.v", tensor<2xf32>, unit>, #cpu.argument<"output", "n.spikes", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.5", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"scratch", "events.7", tensor<3xi32>, unit>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>]}
-  func.func @main(%0: index, %input_x: memref<?xf32>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %output_n_v: memref<?xf32>, %output_n_v_stride: index, %output_n_spikes: memref<?xi8>, %output_n_spikes_stride: index, %scratch_w: memref<2xf32>, %constant_w_weight: memref<6xf32>, %scratch_events: memref<3xi32>, %constant_n_gain: memref<2xf32>) {
+  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"output", "n.v", tensor<2xf32>, unit>, #cpu.argument<"output", "n.spikes", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.5", tensor<2xf32>, unit>, #cpu.argument<"scratch", "events.6", tensor<3xi32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>], lanes = 1 : i64}
+  func.func @main(%0: index, %input_x: memref<?xf32>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %output_n_v: memref<?xf32>, %output_n_v_stride: index, %output_n_spikes: memref<?xi8>, %output_n_spikes_stride: index, %scratch_w: memref<2xf32>, %scratch_events: memref<3xi32>, %constant_w_weight: memref<6xf32>, %constant_n_gain: memref<2xf32>) {
     %1 = arith.constant -2.500000e-01 : f32
     %2 = arith.constant 1.000000e+00 : f32
     %3 = arith.constant 7.500000e-01 : f32
@@ -36,9 +36,9 @@ builtin.module {
         scf.for %30 = %8 to %4 step %6 {
           %31 = arith.addi %27, %30 : index
           %32 = memref.load %constant_w_weight[%31] : memref<6xf32>
-          %33 = arith.mulf %32, %29 : f32
-          %34 = memref.load %scratch_w[%30] : memref<2xf32>
-          %35 = arith.addf %34, %33 : f32
+          %33 = memref.load %scratch_w[%30] : memref<2xf32>
+          %34 = arith.mulf %32, %29 : f32
+          %35 = arith.addf %33, %34 : f32
           memref.store %35, %scratch_w[%30] : memref<2xf32>
         }
       }

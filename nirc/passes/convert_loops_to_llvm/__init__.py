@@ -1,8 +1,9 @@
 """`convert-loops-to-llvm`: functions of `arith`, `math`, `memref` and `cf` become functions of the `llvm` dialect.
 
 An index is i64, a memref of one axis a pointer that aliases no other parameter, an access a GEP; nothing is fast-math,
-so results are IEEE's. `scf` goes first, by xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way
-over `ptr` casts addresses to integers, which LLVM cannot vectorise.
+so results are IEEE's. Loops over samples become vectors (see `samples`), then `scf` goes, by xDSL's
+convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over `ptr` casts addresses to integers, which LLVM
+cannot vectorise.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from xdsl.context import Context
-from xdsl.dialects import arith, cf, func, llvm, math, memref
+from xdsl.dialects import arith, cf, func, llvm, math, memref, vector
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    DenseArrayBase,
     DictionaryAttr,
     IndexType,
     IntegerAttr,
     MemRefType,
     ModuleOp,
     UnitAttr,
+    VectorType,
+    i32,
     i64,
 )
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.transforms.convert_scf_to_cf import ConvertScfToCf
 from xdsl.utils.exceptions import PassFailedException
+
+from nirc.passes.convert_loops_to_llvm.samples import vectorize_samples
 
 _BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
     arith.AddiOp: llvm.AddOp,
@@ -66,6 +72,9 @@ class ConvertLoopsToLlvmPass(ModulePass):
     name = "convert-loops-to-llvm"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for function in op.ops:
+            if isinstance(function, func.FuncOp):
+                vectorize_samples(function)
         ConvertScfToCf().apply(ctx, op)
         faults = set[str]()
         for function in tuple(op.ops):
@@ -76,6 +85,26 @@ class ConvertLoopsToLlvmPass(ModulePass):
                 function.erase()
         if faults:
             raise PassFailedException(f"no lowering to llvm for {', '.join(sorted(faults))}")
+
+
+_CLASSES = {"ogt": 0x380, "oge": 0x3E0, "une": 0x39F}
+"""The classes of x - y, as bits of llvm.is.fpclass: positive; or zero; not zero."""
+
+
+def _lanes(kind: Attribute) -> int:
+    """The number of elements of a vector."""
+    return cast(VectorType[Any], kind).get_shape()[0]
+
+
+def _suffix(kind: Attribute) -> str:
+    """A type in the name of an intrinsic."""
+    vector = cast(VectorType[Any], kind)
+    return f"v{vector.get_shape()[0]}{vector.element_type}" if isinstance(kind, VectorType) else str(kind)
+
+
+def _alignment(kind: Attribute) -> int:
+    """That of an element, as nothing more is known."""
+    return cast(VectorType[Any], kind).element_type.bitwidth // 8
 
 
 def _kind(kind: Attribute) -> Attribute:
@@ -134,6 +163,12 @@ class _Function:
                 result = add(llvm.ConstantOp(number, _kind(op.result.type)))
             case arith.CmpiOp():
                 result = add(llvm.ICmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
+            case arith.CmpfOp() if isinstance(x[0].type, VectorType):
+                result = self.compared(op, x, add)
+            case arith.SelectOp() if isinstance(x[0].type, VectorType):
+                lanes = add(llvm.ConstantOp(IntegerAttr(_lanes(op.result.type), i32), i32))
+                name = f"llvm.vp.select.{_suffix(op.result.type)}"
+                result = add(llvm.CallIntrinsicOp(name, [*x, lanes], [op.result.type]))
             case arith.CmpfOp():
                 result = add(llvm.FCmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
             case arith.SelectOp():
@@ -147,6 +182,16 @@ class _Function:
                 result = add(llvm.LoadOp(self.address(op.memref, x[0], x[1], add), op.res.type, alignment))
             case memref.StoreOp():
                 block.add_op(llvm.StoreOp(x[0], self.address(op.memref, x[1], x[2], add)))
+            case vector.LoadOp():
+                at = self.address(op.base, x[0], x[1], add)
+                result = add(llvm.LoadOp(at, op.result.type, _alignment(op.result.type)))
+            case vector.StoreOp():
+                at = self.address(op.base, x[1], x[2], add)
+                block.add_op(llvm.StoreOp(x[0], at, alignment=_alignment(op.vector.type)))
+            case vector.BroadcastOp():
+                result = self.broadcast(x[0], op.vector.type, add)
+            case llvm.CallIntrinsicOp():
+                result = add(llvm.CallIntrinsicOp(op.intrin, x, [op.results[0].type]))
             case memref.ViewOp():
                 result = self.address(op.source, x[0], x[1], add)
             case cf.BranchOp():
@@ -177,7 +222,21 @@ class _Function:
         """The intrinsic's name with its types."""
         values: list[SSAValue] = [op.results[0], *(op.operands if isinstance(op, arith.FPToSIOp) else ())]
         kinds = [value.type for value in values]
-        return ".".join([_INTRINSIC[type(op)], *map(str, kinds)])
+        return ".".join([_INTRINSIC[type(op)], *map(_suffix, kinds)])
+
+    def compared(self, op: arith.CmpfOp, x: list[SSAValue], add: Callable[[Operation], SSAValue]) -> SSAValue:
+        """A comparison of vectors by the class of the difference: its sign is right, as no difference of two numbers
+        underflows to 0. The llvm dialect's own compares no vectors in xDSL 0.74."""
+        predicate = list(arith.CMPF_COMPARISON_OPERATIONS)[op.predicate.value.data]
+        classes = add(llvm.ConstantOp(IntegerAttr(_CLASSES[predicate], i32), i32))
+        name = f"llvm.is.fpclass.{_suffix(x[0].type)}"
+        return add(llvm.CallIntrinsicOp(name, [add(llvm.FSubOp(x[0], x[1])), classes], [op.result.type]))
+
+    def broadcast(self, value: SSAValue, kind: VectorType[Any], add: Callable[[Operation], SSAValue]) -> SSAValue:
+        """A vector of one value."""
+        first = add(llvm.ConstantOp(IntegerAttr(0, i32), i32))
+        one = add(llvm.InsertElementOp(add(llvm.UndefOp(kind)), value, first))
+        return add(llvm.ShuffleVectorOp(one, one, DenseArrayBase.from_list(i32, [0] * _lanes(kind)), kind))
 
     def index_cast(self, value: SSAValue, kind: Attribute, add: Callable[[Operation], SSAValue]) -> SSAValue:
         """Between i64 and another width, sign kept."""
