@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -397,6 +397,13 @@ TIMEOUT = 300.0
 """Seconds for one answer."""
 
 
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "sample by sample": lambda raster: raster,
+    "samples side by side": lambda raster: np.moveaxis(np.ascontiguousarray(np.moveaxis(raster, 1, -1)), -1, 1),
+}
+"""How rasters [T, B, N...] stand in memory: element by element of each sample, or sample by sample of each element."""
+
+
 class Nirc:
     """nirc itself, in this process, in the shape of a peer."""
 
@@ -404,26 +411,26 @@ class Nirc:
 
     def __init__(self, networks: list[Network]) -> None:
         self.versions = {name: version(name) for name in ("nirc", "xdsl", "llvmlite", "numpy")}
-        self.variants = {network.name: {"cpu": False} for network in networks}
+        self.variants = {network.name: dict.fromkeys(LAYOUTS, False) for network in networks}
         self.missing = dict[str, str]()
         self.networks = {network.name: network for network in networks}
-        self.warm = dict[tuple[str, int], Measured]()
+        self.warm = dict[tuple[str, str, int], Measured]()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """As a child does."""
-        key = (request["network"], request["batch"])
+        key = (request["network"], request["variant"], request["batch"])
         if request.get("forget"):
             self.warm.pop(key, None)
             return {}
         if key not in self.warm:
             network = self.networks[key[0]]
-            evaluator = CpuEvaluator(network.program().module, key[1], (), threads=1)
+            evaluator = CpuEvaluator(network.program().module, key[2], (), threads=1)
 
             def run(raster: Array) -> Array:
                 evaluator.reset()
                 return next(iter(evaluator.run({"input": raster}).values()))
 
-            self.warm[key] = Measured(Variant(lambda raster: raster, run), network.x, key[1])
+            self.warm[key] = Measured(Variant(LAYOUTS[key[1]], run), network.x, key[2])
         return self.warm[key].measure(request["seconds"], request["least"])
 
     def close(self) -> None:
