@@ -20,6 +20,7 @@ class FeatureMap:
 class PipelineTuningOptions:
     loop_vectorization: bool
     slp_vectorization: bool
+    loop_unrolling: bool
     def __init__(self, speed_level: int = ..., size_level: int = ...) -> None: ...
 
 class ModulePassManager:

@@ -11,7 +11,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -23,10 +23,11 @@ from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.llvm import FuncOp
+from xdsl.ir import Attribute, SSAValue
 
 from nirc.dialects.cpu import KernelOp
 from nirc.passes import convert_loops_to_llvm
-from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
+from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass, samples
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,19 @@ def _initialize() -> None:
     llvm.initialize_native_asmparser()
 
 
-def _functions(module: ModuleOp) -> ModuleOp:
-    """The module's functions alone."""
-    return ModuleOp([op.clone() for op in module.ops if isinstance(op, FuncOp)])
+_LARGE = 100
+"""Blocks beyond which loops are not unrolled: that takes most of LLVM's time, and gains little in images' kernels."""
 
 
 def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
     """LLVM IR after LLVM's optimisation, and the code generator that it suits."""
     target = machine.target(pic=pic)
-    text = str(convert_module(_functions(module), fallback_target_triple=machine.triple))
-    parsed = llvm.parse_assembly(text)
+    functions = [op.clone() for op in module.ops if isinstance(op, FuncOp)]
+    parsed = llvm.parse_assembly(str(convert_module(ModuleOp(functions), fallback_target_triple=machine.triple)))
     parsed.verify()
     options = llvm.PipelineTuningOptions(speed_level=2)
     options.loop_vectorization = True
+    options.loop_unrolling = sum(len(function.body.blocks) for function in functions) <= _LARGE
     options.slp_vectorization = True
     passes = llvm.create_pass_builder(target, options)
     passes.getModulePassManager().run(parsed, passes)
@@ -151,10 +152,33 @@ def _cached(module: ModuleOp) -> Path | None:
     if folder is None:
         return None
     versions = ", ".join(f"{name} {version(name)}" for name in ("xdsl", "llvmlite"))
-    versions += "".join(Path(file).read_text() for file in (__file__, convert_loops_to_llvm.__file__))
-    loops = (str(op) for op in module.ops if isinstance(op, func.FuncOp))
+    sources = (__file__, convert_loops_to_llvm.__file__, samples.__file__)
+    versions += "".join(Path(file).read_text() for file in sources)
+    loops = (part for op in module.ops if isinstance(op, func.FuncOp) for part in _words(op))
     key = "\n".join([*loops, str(_machine(module)), versions])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.o"
+
+
+def _words(function: func.FuncOp) -> Iterator[str]:
+    """What tells functions apart: their text, quicker than xDSL prints it."""
+    numbers = dict[SSAValue, int]()
+    texts = dict[Attribute, str]()
+
+    def text(attribute: Attribute) -> str:
+        if attribute not in texts:
+            texts[attribute] = str(attribute)
+        return texts[attribute]
+
+    def number(values: Iterable[SSAValue]) -> str:
+        return " ".join(f"{numbers.setdefault(value, len(numbers))}" for value in values)
+
+    for op in function.walk():
+        attributes = (f"{name}={text(value)}" for name, value in (*op.properties.items(), *op.attributes.items()))
+        kinds = (text(value.type) for value in op.results)
+        yield f"{op.name} {number(op.operands)} > {number(op.results)} {' '.join(kinds)} {' '.join(attributes)}"
+        for region in op.regions:
+            for block in region.blocks:
+                yield f"{{ {number(block.args)} {' '.join(text(value.type) for value in block.args)}"
 
 
 def _read(path: Path | None) -> bytes | None:

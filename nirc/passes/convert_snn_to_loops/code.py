@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Code:
         self.entry, self.lanes = entry, lanes
         self.lane: Index = 0
         self.point = Builder(InsertPoint.at_end(entry))
+        self.indices: ChainMap[tuple[Callable[..., Operation], SSAValue, SSAValue], SSAValue] = ChainMap()
+        """Arithmetic of indices that has been done where ops are appended."""
         self.constants = dict[tuple[Attribute, Any], SSAValue]()
 
     def op(self, op: Operation) -> SSAValue:
@@ -112,11 +115,11 @@ class Code:
             return a + b
         if a == 0 or b == 0:
             return b if isinstance(a, int) else a
-        return self.op(arith.AddiOp(self.index(a), self.index(b)))
+        return self.indexed(arith.AddiOp, a, b)
 
     def sub(self, a: Index, b: Index) -> Index:
         """a - b of indices."""
-        return a if isinstance(b, int) and b == 0 else self.op(arith.SubiOp(self.index(a), self.index(b)))
+        return a if isinstance(b, int) and b == 0 else self.indexed(arith.SubiOp, a, b)
 
     def mul(self, a: Index, b: Index) -> Index:
         """a * b of indices."""
@@ -126,14 +129,20 @@ class Code:
             number, other = (a, b) if isinstance(a, int) else (b, a)
             if number in (0, 1):
                 return other if number else 0
-        return self.op(arith.MuliOp(self.index(a), self.index(b)))
+        return self.indexed(arith.MuliOp, a, b)
+
+    def indexed(self, kind: type[arith.SignlessIntegerBinaryOperation[IndexType]], a: Index, b: Index) -> SSAValue:
+        """Arithmetic of indices, done once."""
+        key = (kind, self.index(a), self.index(b))
+        if key not in self.indices:
+            self.indices[key] = self.op(kind(key[1], key[2]))
+        return self.indices[key]
 
     def divided(self, a: SSAValue, by: int) -> tuple[Index, Index]:
         """a // by and a % by of an index that is not negative."""
         if by == 1:
             return a, 0
-        divisor = self.index(by)
-        return self.op(arith.DivUIOp(a, divisor)), self.op(arith.RemUIOp(a, divisor))
+        return self.indexed(arith.DivUIOp, a, by), self.indexed(arith.RemUIOp, a, by)
 
     def load(self, buffer: Buffer, at: Index) -> SSAValue:
         """An element by its place in memory order, channels last; a stored spike as i1."""
@@ -156,6 +165,16 @@ class Code:
         """Where an element stands, of the sample at hand."""
         at = self.add(self.mul(at, buffer.apart), self.mul(self.lane, buffer.across))
         return at if buffer.start is None else self.add(buffer.start, at)
+
+    @contextmanager
+    def within(self, block: Block) -> Generator[None]:
+        """Append to the end of another block, inside the one at hand."""
+        outer, indices = self.point, self.indices
+        self.point, self.indices = Builder(InsertPoint.at_end(block)), indices.new_child()
+        try:
+            yield
+        finally:
+            self.point, self.indices = outer, indices
 
     @contextmanager
     def samples(self) -> Generator[None]:
@@ -184,13 +203,9 @@ class Code:
     def loop(self, end: Index, start: Index = 0) -> Generator[SSAValue]:
         """The body of a loop over start .. end - 1."""
         body = Block(arg_types=[IndexType()])
-        outer = self.point
-        self.point = Builder(InsertPoint.at_end(body))
-        try:
+        with self.within(body):
             yield body.args[0]
-        finally:
             self.do(scf.YieldOp())
-            self.point = outer
         self.do(scf.ForOp(self.index(start), self.index(end), self.index(1), [], body))
 
     def any_sample(self, value: Callable[[], SSAValue]) -> SSAValue:
@@ -223,10 +238,8 @@ class Code:
     ) -> Sequence[SSAValue]:
         """A loop that carries values: step(index, values) gives the next."""
         body = Block(arg_types=[IndexType(), *(value.type for value in first)])
-        outer = self.point
-        self.point = Builder(InsertPoint.at_end(body))
-        self.do(scf.YieldOp(*step(body.args[0], body.args[1:])))
-        self.point = outer
+        with self.within(body):
+            self.do(scf.YieldOp(*step(body.args[0], body.args[1:])))
         loop = scf.ForOp(self.index(start), self.index(end), self.index(1), first, body)
         self.do(loop)
         return loop.results
@@ -235,25 +248,19 @@ class Code:
     def when(self, condition: SSAValue) -> Generator[None]:
         """The body of a condition."""
         body = Block()
-        outer = self.point
-        self.point = Builder(InsertPoint.at_end(body))
-        try:
+        with self.within(body):
             yield
-        finally:
             self.do(scf.YieldOp())
-            self.point = outer
         self.do(scf.IfOp(condition, [], Region(body)))
 
     def choose(self, condition: SSAValue, then: Callable[[], SSAValue], other: SSAValue) -> SSAValue:
         """The value of a branch that runs only where the condition holds, else `other`."""
         branches = list[Region]()
-        outer = self.point
         for make in (then, lambda: other):
             block = Block()
-            self.point = Builder(InsertPoint.at_end(block))
-            self.do(scf.YieldOp(make()))
+            with self.within(block):
+                self.do(scf.YieldOp(make()))
             branches.append(Region(block))
-        self.point = outer
         return self.op(scf.IfOp(condition, [other.type], branches[0], branches[1]))
 
     def both(self, conditions: Sequence[SSAValue]) -> SSAValue:

@@ -223,7 +223,10 @@ def test_another_machine_or_version_has_objects_of_its_own(
         return lambda name: "9" if name == changed else "1"
 
     def with_host(machine: Machine) -> Callable[..., Machine]:
-        return lambda **_: machine  # pyright: ignore[reportUnknownLambdaType]
+        def known(*, widest: bool = False) -> Machine:
+            return machine
+
+        return known
 
     changes: list[tuple[object, str, object]] = [
         (Machine, "host", with_host(Machine(host.triple, "", host.features))),
