@@ -131,7 +131,7 @@ class Code:
                 return other if number else 0
         return self.indexed(arith.MuliOp, a, b)
 
-    def indexed(self, kind: type[arith.SignlessIntegerBinaryOperation[IndexType]], a: Index, b: Index) -> SSAValue:
+    def indexed(self, kind: Callable[[SSAValue, SSAValue], Operation], a: Index, b: Index) -> SSAValue:
         """Arithmetic of indices, done once."""
         key = (kind, self.index(a), self.index(b))
         if key not in self.indices:
