@@ -250,6 +250,20 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
         click.echo(watch.report(), err=True, nl=False)
 
 
+_LONG = 1000
+"""Steps from which a run shows how far it is."""
+
+
+@contextlib.contextmanager
+def _progress(steps: int) -> Generator[Callable[[int], None] | None]:
+    """What tells a terminal of the steps that are done; nothing where there is no terminal, or little to do."""
+    if steps < _LONG or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=steps, label="steps", file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
+
+
 def _of(flags: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: flags[name] for name in names}
 
@@ -325,7 +339,11 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     with _faults(raster):
         assert given is not None
         run = rasters.prepare(given, program.inputs, program.dt, batch_first=flags["batch_first"])
-        results = program.run(run.arrays, record, batch_first=run.batch_first, threads=flags["threads"])
+        steps = max((values.shape[run.batch_first] for values in run.arrays.values()), default=0)
+        with _progress(steps) as progress:
+            results = program.run(
+                run.arrays, record, batch_first=run.batch_first, threads=flags["threads"], progress=progress
+            )
     with _faults(None):
         rasters.save(output, results, run, record)
     for text in run.notes:

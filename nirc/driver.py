@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects import get_all_dialects
@@ -190,6 +190,18 @@ class Program:
     )
 
     _last: tuple[int, tuple[str, ...]] | None = None
+    _closed: bool = False
+
+    def close(self) -> None:
+        """Give back what runs have taken: states, compiled code. A closed program does not run again."""
+        self._closed = True
+        self._evaluators.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -276,8 +288,11 @@ class Program:
 
         Returns the output's raster where one array went in, one Output comes out and nothing is recorded; else rasters
         by name. keep_state: go on from where the last run of the same batch size and record ended. threads: among which
-        the cpu target divides a batch, by default as many as there are cores.
+        the cpu target divides a batch, by default as many as there are cores. progress: is told the number of steps
+        that are done.
         """
+        if self._closed:
+            raise DiagnosticException("this program is closed; compile the model again")
         if level_of(self.module) == "nir":
             raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
         given = rasters.arrange(x, self.inputs, batch_first=batch_first)

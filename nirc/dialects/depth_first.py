@@ -44,17 +44,15 @@ def depth_first(
     return postorder, closing
 
 
-def on_cycles(nodes: Iterable[Node], successors: Callable[[Node], Iterable[Node]]) -> set[Node]:
-    """The nodes that lead to themselves: strongly connected components, by Kosaraju's two walks."""
-    order, closing = depth_first(nodes, successors)
-    found = {node for node, successor in closing if node == successor}
-    if not closing:
-        return found
+def components(nodes: Iterable[Node], successors: Callable[[Node], Iterable[Node]]) -> list[list[Node]]:
+    """The strongly connected components, each before those that it leads to, by Kosaraju's two walks."""
+    order, _ = depth_first(nodes, successors)
     predecessors: dict[Node, list[Node]] = {node: [] for node in order}
     for node in order:
         for successor in successors(node):
             predecessors[successor].append(node)
     seen = set[Node]()
+    found = list[list[Node]]()
     for root in order:
         if root in seen:
             continue
@@ -64,6 +62,14 @@ def on_cycles(nodes: Iterable[Node], successors: Callable[[Node], Iterable[Node]
             fresh = [before for before in dict.fromkeys(predecessors[node]) if before not in seen]
             seen.update(fresh)
             component += fresh
-        if len(component) > 1:
-            found.update(component)
+        found.append(component)
+    return found
+
+
+def on_cycles(nodes: Iterable[Node], successors: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """The nodes that lead to themselves."""
+    order, closing = depth_first(nodes, successors)
+    found = {node for node, successor in closing if node == successor}
+    if closing:
+        found.update(node for group in components(order, successors) if len(group) > 1 for node in group)
     return found

@@ -30,7 +30,7 @@ from xdsl.dialects.builtin import (
     i1,
     i32,
 )
-from xdsl.ir import Attribute, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
+from xdsl.ir import Attribute, Block, Dialect, Operation, ParametrizedAttribute, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     ParsePropInAttrDict,
@@ -44,6 +44,7 @@ from xdsl.irdl import (
     result_def,
     traits_def,
     var_operand_def,
+    var_result_def,
 )
 from xdsl.traits import HasParent, IsolatedFromAbove, IsTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
@@ -90,7 +91,7 @@ class SnnOp(IRDLOperation, ABC):
     node = opt_prop_def(StringAttr)
 
     irdl_options = (ParsePropInAttrDict(),)
-    traits = lazy_traits_def(lambda: (Pure(), HasParent(NetworkOp)))
+    traits = lazy_traits_def(lambda: (Pure(), HasParent(NetworkOp, ScanOp)))
     assembly_format = "operands attr-dict `:` functional-type(operands, results)"
 
     @property
@@ -489,17 +490,53 @@ class ClampOp(SnnOp):
 
 @irdl_op_definition
 class YieldOp(IRDLOperation):
-    """The network's outputs, then the next states, in the order of the network's `outputs` and `states`."""
+    """The network's outputs, then the next states, in the order of the network's `outputs` and `states`; or what leaves
+    a scan."""
 
     name = "snn.yield"
 
     values = var_operand_def(TensorType)
 
-    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(NetworkOp)))
+    traits = lazy_traits_def(lambda: (IsTerminator(), HasParent(NetworkOp, ScanOp)))
     assembly_format = "($values^ `:` type($values))? attr-dict"
 
     def __init__(self, values: Sequence[SSAValue]):
         super().__init__(operands=[values])
+
+
+@irdl_op_definition
+class ScanOp(IRDLOperation):
+    """Ops that can run for many steps on end before the next scan begins: each of their states is theirs alone.
+
+    What they do in one step is what they would do without a scan. The results are the yielded values.
+    """
+
+    name = "snn.scan"
+
+    outputs = var_result_def(TensorType)
+    body = region_def("single_block")
+
+    traits = lazy_traits_def(lambda: (HasParent(NetworkOp),))
+    assembly_format = "attr-dict-with-keyword $body (`:` type($outputs)^)?"
+
+    def __init__(self, body: Region):
+        last = body.block.last_op
+        assert isinstance(last, YieldOp)
+        super().__init__(result_types=[[value.type for value in last.values]], regions=[body])
+
+    @property
+    def yielded(self) -> YieldOp:
+        """The terminator."""
+        last = self.body.block.last_op
+        assert isinstance(last, YieldOp)
+        return last
+
+    def verify_(self) -> None:
+        if not isinstance(self.body.block.last_op, YieldOp) or self.body.block.args:
+            raise VerifyException("a snn.scan has no arguments and ends in snn.yield")
+        kinds = [value.type for value in self.yielded.values]
+        if kinds != [value.type for value in self.outputs]:
+            raise VerifyException("the results of a snn.scan are what it yields")
 
 
 @irdl_op_definition
@@ -599,15 +636,21 @@ class NetworkOp(IRDLOperation):
             if init.get_element_type() != tensor_of(before).element_type:
                 raise VerifyException(f"state {quote(state.label)}: its initial value is not {tensor_of(before)}")
         seen = set[SSAValue](block.args)
+        self.verify_order(block, seen)
+
+    def verify_order(self, block: Block, seen: set[SSAValue]) -> None:
+        """Raise VerifyException where an op of a block reads what is not there yet."""
         for op in block.ops:
             for operand in op.operands:
                 if operand not in seen:
                     who = operand.owner.name if isinstance(operand.owner, Operation) else "another block"
                     raise VerifyException(f"{op.name} uses a value of {who} before it is there; a step has no cycles")
+            if isinstance(op, ScanOp):
+                self.verify_order(op.body.block, set(seen))
             seen.update(op.results)
 
 
 STEP_OPS = (AddOp, ClampOp, ConvOp, DelayOp, FilterOp, FireOp, LinearOp, PoolOp, ReshapeOp, ResetOp, ScaleOp, SumOp)
 
 
-Snn = Dialect("snn", [*STEP_OPS, NetworkOp, YieldOp], [StateAttr])
+Snn = Dialect("snn", [*STEP_OPS, NetworkOp, ScanOp, YieldOp], [StateAttr])

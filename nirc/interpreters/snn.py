@@ -84,6 +84,10 @@ def pooled(op: snn.PoolOp, x: Array) -> Array:
 class SnnFunctions(InterpreterFunctions):
     """One implementation per op of the dialect."""
 
+    @impl(snn.ScanOp)
+    def scan(self, interpreter: Interpreter, op: snn.ScanOp, args: PythonValues) -> PythonValues:
+        return interpreter.run_ssacfg_region(op.body, (), "scan")
+
     @impl(snn.LinearOp)
     def linear(self, interpreter: Interpreter, op: snn.LinearOp, args: PythonValues) -> PythonValues:
         return (_sum_of_products(_graded(op, args[0]), array(op.weight)),)
@@ -194,7 +198,7 @@ class SnnEvaluator:
         spikes: dict[Operation, list[tuple[str, int]]] = {}
         self._recorded = dict[str, int | None]()
         labels = [state.label for state in self.network.states]
-        fires = {op.node.data: op for op in self.network.body.block.ops if isinstance(op, snn.FireOp) and op.node}
+        fires = {op.node.data: op for op in self.network.body.block.walk() if isinstance(op, snn.FireOp) and op.node}
         faults = list[str]()
         outputs = {name.data for name in self.network.outputs}
         for key in self.record:

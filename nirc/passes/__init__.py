@@ -73,6 +73,12 @@ def _snn_fold_linear_paths() -> type[ModulePass]:
     return SnnFoldLinearPathsPass
 
 
+def _snn_split_components() -> type[ModulePass]:
+    from nirc.passes.snn_split_components import SnnSplitComponentsPass
+
+    return SnnSplitComponentsPass
+
+
 def _convert_snn_to_loops() -> type[ModulePass]:
     from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 
@@ -145,6 +151,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "convert-nir-to-snn": _convert_nir_to_snn,
     "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
+    "snn-split-components": _snn_split_components,
     "convert-snn-to-loops": _convert_snn_to_loops,
     "convert-loops-to-llvm": _convert_loops_to_llvm,
     "convert-snn-to-xylo": _convert_snn_to_xylo,

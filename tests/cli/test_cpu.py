@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import re
 import subprocess
@@ -153,6 +155,7 @@ def test_the_ir_after_every_pass(nirc: Nirc) -> None:
         "nir-infer-shapes",
         "nir-inline-graphs",
         "convert-nir-to-snn",
+        "snn-split-components",
         "convert-snn-to-loops",
         "convert-loops-to-llvm",
     ]
@@ -259,3 +262,35 @@ def test_the_target_is_listed(nirc: Nirc) -> None:
     passes = nirc("--list-passes").out
     assert re.search(r"^convert-snn-to-loops\n.*\n    inputs: 'str' \(default graded\)", passes, re.MULTILINE)
     assert "convert-loops-to-llvm" in passes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_long_run_shows_how_far_it_is(tmp_path: Path) -> None:
+    """On a terminal; another reader of stderr gets what a short run says."""
+    np.save(tmp_path / "long.npy", np.ones((2000, 12), np.uint8))
+    command = [
+        sys.executable,
+        "-m",
+        "nirc",
+        "run",
+        str(GESTURES),
+        "--target",
+        "cpu",
+        "--input",
+        "long.npy",
+        "-o",
+        "y.npy",
+    ]
+    quiet = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "100%" not in quiet.stderr
+    master, slave = os.openpty()
+    with subprocess.Popen(command, cwd=tmp_path, stderr=slave, stdout=subprocess.DEVNULL) as running:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed.
+            while part := os.read(master, 4096):
+                shown += part
+    os.close(master)
+    assert running.returncode == 0
+    assert b"100%" in shown
+    assert b"assumptions:" in shown

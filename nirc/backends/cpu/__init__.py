@@ -11,6 +11,7 @@ from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 from nirc.passes.nir_infer_shapes import NirInferShapesPass
 from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
+from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
 
 def stages(options: Options) -> Stages:
@@ -18,7 +19,7 @@ def stages(options: Options) -> Stages:
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (ConvertNirToSnnPass(options.dt, options.scheme, options.reset, precision=options.precision),),
-        "loops": (ConvertSnnToLoopsPass(),),
+        "loops": (SnnSplitComponentsPass(), ConvertSnnToLoopsPass()),
         "llvm": (ConvertLoopsToLlvmPass(),),
     }
 

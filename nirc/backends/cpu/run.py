@@ -20,12 +20,16 @@ from nirc.dialects import cpu, snn
 from nirc.dialects.dense import Array, array, dtype_of, shape_text
 from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
+from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
 _BUSY = "this program is running already; each thread needs a program of its own"
 
 LANES = 32
 """Samples side by side where there are so many: two vectors of float32 on machines with the widest."""
 _LINE = 64
+"""Bytes of a line of the cache."""
+_PIECES = 100
+"""Times that a run tells how far it is."""
 _SMALL = 1024
 """Neurons up to which samples stand side by side: beyond, most of a vector's lanes would wait for events of others."""
 
@@ -73,12 +77,9 @@ class CpuEvaluator:
             kind = _kind(inputs)
             if kind not in self.kernels:
                 self.kernels[kind] = _Kernel.of(self.module, kind, self.record, self.lanes)
-            results, steps = self.kernels[kind].run(inputs, self.batch, self.states, self.threads)
+            return self.kernels[kind].run(inputs, self.batch, self.states, self.threads, progress)
         finally:
             self.running.release()
-        if progress is not None:
-            progress(steps)
-        return results
 
 
 def _kind(inputs: Mapping[str, Array]) -> str:
@@ -131,6 +132,15 @@ _Parameters = list[tuple[int, int]]
 """What the first call is given for an argument, address and strides, and what each grows by from call to call."""
 
 
+@dataclass
+class _Calls:
+    """Calls by number, what they are given, and memory that lives as long."""
+
+    given: dict[int, _Parameters]
+    numbers: range
+    memory: tuple[Array, ...] = ()
+
+
 class _Kernel:
     """Compiled code, its constants, and scratch memory for each thread."""
 
@@ -138,6 +148,7 @@ class _Kernel:
     def of(module: ModuleOp, inputs: str, record: tuple[str, ...], lanes: int) -> _Kernel:
         """Compile a `snn` module; the module stays as it is."""
         loops = module.clone()
+        SnnSplitComponentsPass().apply(Context(), loops)
         ConvertSnnToLoopsPass(inputs, record, lanes).apply(Context(), loops)
         return _Kernel(loops)
 
@@ -157,18 +168,23 @@ class _Kernel:
         return ((n, argument) for n, argument in enumerate(self.arguments) if argument.role == role)
 
     def run(
-        self, inputs: Mapping[str, Array], batch: int, states: dict[str, Array], threads: int
-    ) -> tuple[dict[str, Array], int]:
+        self,
+        inputs: Mapping[str, Array],
+        batch: int,
+        states: dict[str, Array],
+        threads: int,
+        progress: Callable[[int], None] | None,
+    ) -> dict[str, Array]:
         """One call for each sample, or as many as stand side by side; missing states start at the beginning."""
-        lanes = self.lanes
+        lanes, calls = self.lanes, -(-batch // self.lanes)
         rasters = {n: _raster(a, inputs.get(a.label), batch, lanes) for n, a in self.of_role("input")}
         lengths = {len(values) for values in rasters.values()}
         if len(lengths) > 1:
             listed = ", ".join(f"{quote(self.arguments[n].label)} {len(values)}" for n, values in rasters.items())
             raise DiagnosticException(f"inputs of unequal length: {listed} steps")
-        steps, calls = lengths.pop() if lengths else 0, -(-batch // lanes)
+        steps = lengths.pop() if lengths else 0
         outputs = {n: self.output(a, steps, calls) for n, a in self.of_role("output")}
-        given = self.constants | {n: self.parameters(n, values) for n, values in (rasters | outputs).items()}
+        given = dict(self.constants)
         for n, argument in self.of_role("state"):
             if argument.label not in states:
                 states[argument.label] = self.first(argument, calls)
@@ -179,30 +195,49 @@ class _Kernel:
             own = {n: _aligned((max(1, a.size),), a.dtype) for n, a in self.of_role("scratch")}
             self.memory += own.values()
             self.scratch.append({n: [_address(values)] for n, values in own.items()})
-        whole = batch // lanes
+        piece = steps if progress is None else -(-steps // _PIECES)
+        with ThreadPoolExecutor(threads) as pool:
+            for start in range(0, steps, piece or 1):
+                part = slice(start, min(start + piece, steps))
+                now = [{n: values[part] for n, values in held.items()} for held in (rasters, outputs)]
+                jobs = self.jobs(given, now[0], now[1], batch, threads)
+                if threads == 1:  # The pool starts threads where it has to.
+                    self.calls(jobs[0], part.stop - start)
+                else:
+                    for done in [pool.submit(self.calls, job, part.stop - start) for job in jobs]:
+                        done.result()
+                if progress is not None:
+                    progress(part.stop)
+        return {self.arguments[n].label: self.result(n, values, batch) for n, values in outputs.items()}
+
+    def jobs(
+        self,
+        given: Mapping[int, _Parameters],
+        rasters: Mapping[int, Array],
+        outputs: Mapping[int, Array],
+        batch: int,
+        threads: int,
+    ) -> list[list[_Calls]]:
+        """What each thread has to do over rasters [T, B, N]."""
+        whole, rest = divmod(batch, self.lanes)
+        shared = {**given, **{n: self.parameters(n, values) for n, values in (*rasters.items(), *outputs.items())}}
         bounds = [thread * whole // threads for thread in range(threads + 1)]
         parts = zip(self.scratch, pairwise(bounds), strict=False)
-        jobs = [[(given | own, range(*ends))] for own, ends in parts]
-        if rest := batch % lanes:
+        jobs: list[list[_Calls]] = [[_Calls(shared | own, range(*ends))] for own, ends in parts]
+        if rest:
             # Silent samples fill the last call.
-            filled = {n: np.zeros((steps, lanes, values.shape[2]), values.dtype) for n, values in rasters.items()}
+            filled = {n: np.zeros((len(v), self.lanes, v.shape[2]), v.dtype) for n, v in rasters.items()}
             for n, values in filled.items():
                 values[:, :rest] = rasters[n][:, -rest:]
             last = {n: [(first, 0) for first, _ in self.parameters(n, values)] for n, values in filled.items()}
-            jobs[-1].append((jobs[-1][0][0] | last, range(whole, calls)))
-        if threads == 1:
-            self.calls(jobs[0], steps)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                for done in [pool.submit(self.calls, job, steps) for job in jobs]:
-                    done.result()
-        return {self.arguments[n].label: self.result(n, values, batch) for n, values in outputs.items()}, steps
+            jobs[-1].append(_Calls(jobs[-1][0].given | last, range(whole, whole + 1), tuple(filled.values())))
+        return jobs
 
-    def calls(self, parts: list[tuple[dict[int, _Parameters], range]], steps: int) -> None:
-        """Some of the calls, one after the other, each with the memory that is given to it."""
-        for memory, part in parts:
-            parameters = [pair for n in range(len(self.arguments)) for pair in memory[n]]
-            for call in part:
+    def calls(self, job: list[_Calls], steps: int) -> None:
+        """A thread's calls, one after the other."""
+        for part in job:
+            parameters = [pair for n in range(len(self.arguments)) for pair in part.given[n]]
+            for call in part.numbers:
                 self.call(steps, *[first + call * more for first, more in parameters])
 
     def parameters(self, n: int, values: Array) -> _Parameters:
@@ -250,10 +285,13 @@ def _raster(argument: _Argument, values: Array | None, batch: int, lanes: int) -
         raise DiagnosticException(
             f"the raster of input {quote(name)} has the shape {shape_text(values.shape)}, must be steps x {wanted}"
         )
-    if values.dtype == np.bool_ and argument.dtype == np.uint8:
-        values = values.view(np.uint8)
+    given = values
+    if argument.spikes and (values.dtype.char not in "?B" or values.max(initial=0) > 1):
+        given: Array = values != 0
+    if given.dtype == np.bool_ and argument.dtype == np.uint8:
+        given = given.view(np.uint8)
     with np.errstate(over="ignore"):
-        converted = values.astype(argument.dtype, copy=False)
+        converted = given.astype(argument.dtype, copy=False)
     if argument.dtype.kind == "f" and not np.all(np.isfinite(converted)):
         kind = f"f{8 * argument.dtype.itemsize}"
         raise DiagnosticException(f"the raster of input {quote(name)} holds values that do not fit {kind}")

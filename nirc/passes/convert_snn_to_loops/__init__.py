@@ -3,11 +3,15 @@
 One loop over time; in it, op by op in the network's order: neighbouring elementwise ops of one shape are one loop over
 their elements, products with weights go event by event (see `kernels`). Weights are arguments, as are states, rasters
 and scratch memory: `cpu.kernel` lists them, so the code depends on shapes alone and nothing large passes through it.
+
+Where there are scans (`snn-split-components`), a layer of neurons whose weights do not stay in the fast caches runs for
+a chunk of steps on end, tile by tile of its neurons, so that weights are fetched once a chunk; the scans between two
+such layers share a loop over time. What leads from one loop to the next is a raster of a chunk of steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -25,6 +29,11 @@ from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import kernels
 from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory, volume
 from nirc.passes.convert_snn_to_loops.elementwise import ELEMENTWISE, element
+
+CHUNK = 64
+"""Steps that a loop runs on end before the next one begins."""
+RESIDENT = 2**18
+"""Bytes of weights beyond which a layer has a loop of its own."""
 
 EVENT_DRIVEN = (snn.LinearOp, snn.ConvOp, snn.PoolOp)
 
@@ -72,8 +81,11 @@ class _Function:
         self.entry = Block()
         self.parameters: list[BlockArgument[Attribute]] = [BlockArgument(IndexType(), self.entry, 0)]
         self.code = Code(self.entry, lanes)
-        self.ops = [op for op in network.body.block.ops if isinstance(op, snn.SnnOp)]
-        self.group = _groups(self.ops)
+        self.parts = _parts(network, lanes)
+        """The ops of each loop over time."""
+        self.ops = [op for part in self.parts for op in part]
+        self.part_of: dict[Operation | Block, int] = {op: n for n, part in enumerate(self.parts) for op in part}
+        self.group = _groups(self.parts)
         self.summed = self.sum_in_loops() if lanes > 1 else frozenset[SSAValue]()
         """The products with matrices that stand in the loop of their only reader."""
         self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
@@ -82,11 +94,13 @@ class _Function:
         self.also = dict[SSAValue, list[Buffer]]()
         """Where else a value is written besides its own buffer."""
         self.rows = list[Buffer]()
-        """The buffers that hold a row of each step."""
+        """The rasters of the caller."""
+        self.chunks = list[Buffer]()
+        """The rasters of a chunk of steps."""
         self.gathered = list[tuple[Buffer, Buffer]]()
         """Rows of input of several samples, and where their elements lie side by side."""
-        self.late = list[tuple[SSAValue, Buffer]]()
-        """Values that become states when the step is over."""
+        self.late = list[tuple[SSAValue, SSAValue]]()
+        """Values that become states when the step is over, and these."""
         self.events = dict[SSAValue, kernels.Events]()
         self.constants = dict[tuple[Dense, tuple[int, ...]], Buffer]()
         self.kept = self.keep_lists()
@@ -155,7 +169,8 @@ class _Function:
         network = self.network
         for name, value in zip(network.inputs, network.input_args, strict=True):
             kind = snn.tensor_of(value)
-            held = tensor(kind.get_shape(), INPUTS[self.inputs] or kind.element_type)
+            stands = None if kind.element_type == i1 else INPUTS[self.inputs]
+            held = tensor(kind.get_shape(), stands or kind.element_type)
             raster = self.argument("input", name.data, held)
             raster.planes = kind.get_shape()[0] if len(kind.get_shape()) == 3 else 1
             self.buffers[value] = raster
@@ -174,7 +189,7 @@ class _Function:
             if isinstance(value.owner, Operation) and self.unread_after(state, value.owner):
                 self.also.setdefault(value, []).append(self.buffers[state])
             else:
-                self.late.append((value, self.buffers[state]))
+                self.late.append((value, state))
         late = {value for value, _ in self.late}
         for op in self.ops:
             for value in op.results:
@@ -185,12 +200,21 @@ class _Function:
                     for use in value.uses
                     if not isinstance(use.operation, snn.YieldOp)
                 )
-                if isinstance(op, ELEMENTWISE) and value in self.also:
+                if any(self.part_of.get(use.operation, self.part_of[op]) != self.part_of[op] for use in value.uses):
+                    self.buffers[value] = self.chunk(value)
+                elif isinstance(op, ELEMENTWISE) and value in self.also:
                     self.buffers[value] = self.also[value].pop(0)
                 elif not isinstance(op, ELEMENTWISE) or not inside or value in late:
                     kind = snn.tensor_of(value)
-                    label = f"{op.node.data if op.node else op.name}.{len(self.arguments)}"
+                    label = f"{_label(op)}.{len(self.arguments)}"
                     self.buffers[value] = self.scratch(kind.element_type, volume(kind.get_shape()), label)
+
+    def chunk(self, value: SSAValue) -> Buffer:
+        """Memory for a value of each step of a chunk."""
+        kind = snn.tensor_of(value)
+        buffer = self.shared(kind.element_type, CHUNK * volume(kind.get_shape()), f"chunk.{len(self.arguments)}")
+        self.chunks.append(replace(buffer, size=volume(kind.get_shape())))
+        return self.chunks[-1]
 
     def read_once(self) -> set[SSAValue]:
         """The sums over windows that the ops of one elementwise loop read, and nothing else."""
@@ -204,8 +228,13 @@ class _Function:
         def readers(value: SSAValue) -> list[int]:
             return [place[op] for use in value.uses if isinstance(op := use.operation, EVENT_DRIVEN)]
 
-        pairs = ((value, state) for state, value in self.nexts.items() if readers(state) and readers(value))
-        return {value: state for value, state in pairs if max(readers(state)) < min(readers(value))}
+        found = dict[SSAValue, SSAValue]()
+        for state, value in self.nexts.items():
+            before, after = readers(state), readers(value)
+            together = len({self.part_of[self.ops[n]] for n in before + after}) == 1
+            if before and after and together and max(before) < min(after):
+                found[value] = state
+        return found
 
     def only_reader(self, value: SSAValue) -> int | None:
         """The elementwise loop that alone reads a value."""
@@ -222,7 +251,9 @@ class _Function:
         }
         self.group |= readers
         # Stable: within a loop the products, which come first, and the others stay in order.
-        self.ops.sort(key=lambda op: (self.group[op], op not in readers))
+        for part in self.parts:
+            part.sort(key=lambda op: (self.group[op], op not in readers))
+        self.ops = [op for part in self.parts for op in part]
         return frozenset(op.output for op in readers)
 
     def unread_after(self, state: SSAValue, op: Operation) -> bool:
@@ -247,24 +278,21 @@ class _Function:
         code = self.code
         for value, state in self.kept.items():
             self.keep_list(value, state)
-        with code.loop(self.parameters[0]) as t:
-            for row in self.rows:
-                assert row.stride is not None
-                row.start = code.index(code.mul(t, row.stride))
-            for raster, row in self.gathered:
-                kernels.gather(code, raster, row)
-            for _, group in groupby(self.ops, self.group.__getitem__):
-                ops = list(group)
-                if isinstance(ops[-1], ELEMENTWISE):
-                    products = [op for op in ops if isinstance(op, snn.LinearOp)]
-                    self.elementwise(products, ops[len(products) :])
-                else:
-                    self.single(ops[0])
-            for value, targets in self.also.items():
-                if isinstance(value, BlockArgument):
-                    for target in targets:
-                        kernels.copy(code, self.buffers[value], target)
-            self.end_of_step()
+        steps = self.parameters[0]
+        if len(self.parts) == 1 and not self.is_layer(0):
+            with code.loop(steps) as t:
+                self.step(0, t, t)
+        else:
+            with code.loop(code.index(code.divided(code.index(code.add(steps, CHUNK - 1)), CHUNK)[0])) as number:
+                first = code.mul(number, CHUNK)
+                count = code.least(code.sub(steps, first), CHUNK)
+                for n in range(len(self.parts)):
+                    self.events.clear()  # Lists of one loop's steps.
+                    if self.is_layer(n):
+                        self.layer(n, first, count)
+                    else:
+                        with code.loop(count) as t:
+                            self.step(n, code.add(first, t), t)
         code.do(func.ReturnOp())
         self.entry._args = tuple(self.parameters)  # pyright: ignore[reportPrivateUsage]
         kinds = [parameter.type for parameter in self.parameters]
@@ -272,30 +300,113 @@ class _Function:
         function = func.FuncOp(name, (kinds, []), Region(self.entry))
         return cpu.KernelOp(name, self.arguments, self.lanes), function
 
-    def end_of_step(self) -> None:
+    def at_step(self, t: Index, of_chunk: Index) -> None:
+        """From here on rasters are read and written at a step, which is one of the chunk at hand."""
+        for row in self.rows:
+            assert row.stride is not None
+            row.start = self.code.index(self.code.mul(t, row.stride))
+        for row in self.chunks:
+            row.start = self.code.index(self.code.mul(of_chunk, row.size))
+
+    def step(self, part: int, t: Index, of_chunk: Index) -> None:
+        """A step of a part."""
+        code = self.code
+        self.at_step(t, of_chunk)
+        for raster, row in self.gathered:
+            kernels.gather(code, raster, row)
+        for _, group in groupby(self.parts[part], self.group.__getitem__):
+            ops = list(group)
+            if isinstance(ops[-1], ELEMENTWISE):
+                products = [op for op in ops if isinstance(op, snn.LinearOp)]
+                self.elementwise(products, ops[len(products) :])
+            else:
+                self.single(ops[0])
+        for value, targets in self.also.items():
+            if isinstance(value, BlockArgument) and self.home(value) == part:
+                for target in targets:
+                    kernels.copy(code, self.buffers[value], target)
+        self.end_of_step(part)
+
+    def is_layer(self, part: int) -> bool:
+        """Whether a part is a layer with nothing to do at the end of a step."""
+        moved = [
+            *(value for value in self.also if isinstance(value, BlockArgument)),
+            *(state for _, state in self.late),
+        ]
+        return (
+            _is_layer(self.parts[part], self.nexts)
+            and self.lanes == 1
+            and all(self.home(value) != part for value in moved)
+        )
+
+    def home(self, argument: SSAValue) -> int:
+        """The part that has to do with a state or an input, the last where none has."""
+        next = self.nexts.get(argument)
+        ops = [use.operation for use in argument.uses if use.operation in self.part_of]
+        ops += [next.owner] if next is not None and next.owner in self.part_of else []
+        return self.part_of[ops[0]] if ops else len(self.parts) - 1
+
+    def end_of_step(self, part: int) -> None:
         """States take over what was still read while the step ran; a state that becomes another goes by scratch."""
         moved = list[tuple[Buffer, Buffer]]()
         for value, state in self.late:
+            if self.home(state) != part:
+                continue
             source = self.buffers[value]
             if isinstance(value, BlockArgument):
-                kept = self.scratch(state.element, state.size, f"late.{len(self.arguments)}")
+                kept = self.scratch(source.element, source.size, f"late.{len(self.arguments)}")
                 kernels.copy(self.code, source, kept)
                 source = kept
-            moved.append((source, state))
+            moved.append((source, self.buffers[state]))
         for source, state in moved:
             kernels.copy(self.code, source, state)
+
+    def layer(self, part: int, first: Index, count: Index) -> None:
+        """A chunk of steps of neurons that do not depend on each other: tile by tile, and in a tile step by step."""
+        code = self.code
+        products = [op for op in self.parts[part] if isinstance(op, snn.LinearOp)]
+        ops = self.parts[part][len(products) :]
+        lists = dict[SSAValue, tuple[Buffer, Buffer]]()
+        for value in dict.fromkeys(op.input for op in products):
+            source = self.buffers[value]
+            places, numbers = self.shared(i32, CHUNK * source.size, "events"), self.shared(i64, CHUNK, "count")
+            with code.loop(count) as t:
+                self.at_step(code.add(first, t), t)
+                row = replace(places, start=code.mul(t, source.size))
+                code.store(code.op(arith.IndexCastOp(kernels.compact(code, source, row).count, i64)), numbers, t)
+            lists[value] = places, numbers
+        held = self.held(ops)
+        weights = {op: self.weights(op) for op in products}
+
+        def tile(start: Index, width: int) -> None:
+            with code.loop(count) as t:
+                self.at_step(code.add(first, t), t)
+                for op in products:
+                    source, (places, numbers) = self.buffers[op.input], lists[op.input]
+                    number = code.op(arith.IndexCastOp(code.load(numbers, t), IndexType()))
+                    row = replace(places, start=code.index(code.mul(t, source.size)))
+                    listed = kernels.Events(source, row, number)
+                    kernels.tile(code, listed, weights[op], self.buffers[op.output], start, width)
+                with code.loop(width) as n:
+                    self.elements(ops, code.add(start, n), held, {})
+
+        kernels.tiles(code, volume(snn.tensor_of(ops[0].results[0]).get_shape()), tile)
+
+    def held(self, ops: list[snn.SnnOp]) -> dict[Dense, Buffer]:
+        """The constants of elementwise ops that differ from element to element."""
+        shape = snn.tensor_of(ops[0].results[0]).get_shape()
+        return {
+            attr: self.per_element(attr, shape, f"{_label(op)}.{name}")
+            for op in ops
+            for name, attr in op.constants()
+            if attr.get_shape()
+        }
 
     def elementwise(self, products: list[snn.LinearOp], ops: list[snn.SnnOp]) -> None:
         """One loop over the elements of neighbouring ops, and over the sums that they read."""
         code = self.code
         shape = snn.tensor_of(ops[0].results[0]).get_shape()
-        # Parameters first: the loop's body only loads from them.
-        held = {
-            attr: self.per_element(attr, shape, f"{op.node.data if op.node else op.name}.{name}")
-            for op in ops
-            for name, attr in op.constants()
-            if attr.get_shape()
-        }
+        held = self.held(ops)
         if not products:
             with code.each(volume(shape)) as n:
                 self.elements(ops, n, held, {})
@@ -415,26 +526,61 @@ def _label(op: snn.SnnOp) -> str:
     return op.node.data if op.node else op.name
 
 
-def _groups(ops: list[snn.SnnOp]) -> dict[Operation, int]:
-    """The loop that each op stands in: neighbouring elementwise ops of one shape share theirs."""
+def _parts(network: snn.NetworkOp, lanes: int) -> list[list[snn.SnnOp]]:
+    """The ops of each loop over time, out of their scans."""
+    states = frozenset(network.state_args)
+    parts = list[list[snn.SnnOp]]()
+    for op in tuple(network.body.block.ops):
+        scan = [op]
+        if isinstance(op, snn.ScanOp):
+            scan = [inner for inner in op.body.block.ops if isinstance(inner, snn.SnnOp)]
+            for result, value in zip(op.outputs, op.yielded.values, strict=True):
+                result.replace_all_uses_with(value)
+        inside = [inner for inner in scan if isinstance(inner, snn.SnnOp)]
+        if parts and (lanes > 1 or not any(_is_layer(ops, states) for ops in (inside, parts[-1]))):
+            parts[-1] += inside
+        elif inside:
+            parts.append(inside)
+    return parts or [[]]
+
+
+def _is_layer(part: list[snn.SnnOp], states: Container[SSAValue]) -> bool:
+    """Whether ops are products with large matrices and elementwise ops, their only readers, and nothing that these give
+    reaches a product, not by a state either."""
+    products = [op for op in part if isinstance(op, snn.LinearOp)]
+    ops: list[Operation] = list(part[len(products) :])
+    inputs = [op.input for op in products]
+    return (
+        len(ops) > 0
+        and sum(array(op.weight).nbytes for op in products) > RESIDENT
+        and all(isinstance(op, ELEMENTWISE) for op in ops)
+        and len({snn.tensor_of(op.results[0]).get_shape() for op in ops}) == 1
+        and all(use.operation in ops for op in products for use in op.output.uses)
+        and not any(value in states or value.owner in part for value in inputs)
+    )
+
+
+def _groups(parts: list[list[snn.SnnOp]]) -> dict[Operation, int]:
+    """The loop over elements that each op stands in: neighbouring elementwise ops of one shape share theirs."""
     group = dict[Operation, int]()
-    last: snn.SnnOp | None = None
     count = 0
-    for op in ops:
-        alike = (
-            last is not None
-            and isinstance(op, ELEMENTWISE)
-            and isinstance(last, ELEMENTWISE)
-            and snn.tensor_of(op.results[0]).get_shape() == snn.tensor_of(last.results[0]).get_shape()
-        )
-        count += not alike
-        group[op], last = count, op
+    for part in parts:
+        last: snn.SnnOp | None = None
+        for op in part:
+            alike = (
+                last is not None
+                and isinstance(op, ELEMENTWISE)
+                and isinstance(last, ELEMENTWISE)
+                and snn.tensor_of(op.results[0]).get_shape() == snn.tensor_of(last.results[0]).get_shape()
+            )
+            count += not alike
+            group[op], last = count, op
     return group
 
 
 def _recorded(network: snn.NetworkOp, record: Sequence[str]) -> dict[str, SSAValue]:
     """The values to record by key."""
-    ops = list(network.body.block.ops)
+    ops = list(network.body.block.walk())
     known: dict[str, SSAValue] = {
         f"{op.node.data}.spikes": op.spikes for op in ops if isinstance(op, snn.FireOp) and op.node
     }

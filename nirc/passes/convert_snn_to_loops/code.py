@@ -131,6 +131,11 @@ class Code:
                 return other if number else 0
         return self.indexed(arith.MuliOp, a, b)
 
+    def least(self, a: Index, b: Index) -> SSAValue:
+        """The smaller of two indices."""
+        a, b = self.index(a), self.index(b)
+        return self.op(arith.SelectOp(self.op(arith.CmpiOp(a, b, "ult")), a, b))
+
     def indexed(self, kind: Callable[[SSAValue, SSAValue], Operation], a: Index, b: Index) -> SSAValue:
         """Arithmetic of indices, done once."""
         key = (kind, self.index(a), self.index(b))

@@ -114,18 +114,20 @@ def tiles(code: Code, size: int, tile: Callable[[Index, int], None]) -> None:
 def linear(code: Code, events: Events, weights: Buffer, output: Buffer) -> None:
     """output[n] = sum of weight[n, m] x[m] over the events, ascending."""
 
-    def tile(first: Index, width: int) -> None:
-        if code.lanes > 1:
-            with code.samples():
-                for n, total in enumerate(sums(code, events, weights, first, width, output.element)):
-                    code.store(total, output, code.add(first, n))
-            return
-        fill(code, output, first, width)
-        with code.loop(events.count) as number:
-            m = events.place(code, number)
-            add_row(code, events, m, weights, row_of(code, events, m, first, width), output, first, width)
+    tiles(code, output.size, lambda first, width: tile(code, events, weights, output, first, width))
 
-    tiles(code, output.size, tile)
+
+def tile(code: Code, events: Events, weights: Buffer, output: Buffer, first: Index, width: int) -> None:
+    """A part of the sums."""
+    if code.lanes > 1:
+        with code.samples():
+            for n, total in enumerate(sums(code, events, weights, first, width, output.element)):
+                code.store(total, output, code.add(first, n))
+        return
+    fill(code, output, first, width)
+    with code.loop(events.count) as number:
+        m = events.place(code, number)
+        add_row(code, events, m, weights, row_of(code, events, m, first, width), output, first, width)
 
 
 def row_of(code: Code, events: Events, m: SSAValue, first: Index, width: int) -> Index:

@@ -650,7 +650,6 @@ def test_a_step_by_hand(tmp_path: Path, name: str, kind: str) -> None:
     assert_same({key: np.concatenate([piece[key] for piece in pieces]) for key in expected}, expected)
 
 
-@pytest.mark.xfail(strict=True, reason="an input of i1 counts bytes; no pass makes one, hand-written IR can")
 def test_a_network_of_spikes_takes_any_number_but_0_for_one(parse: Callable[[str], ModuleOp]) -> None:
     kind = "tensor<3xi1>"
     weight = "dense<[[1.0, 10.0, 100.0]]> : tensor<1x3xf32>"
@@ -663,6 +662,24 @@ def test_a_network_of_spikes_takes_any_number_but_0_for_one(parse: Callable[[str
         expected = Program(module.clone()).run({"x": x})["y"]
         assert expected.tolist() == [[[110.0]]]
         assert CpuEvaluator(module, 1).run({"x": x})["y"].tolist() == expected.tolist()
+
+
+def test_a_closed_program_does_not_run(program: Program) -> None:
+    with program:
+        program.run(SINGLE)
+    with pytest.raises(DiagnosticException, match="this program is closed; compile the model again"):
+        program.run(SINGLE)
+
+
+def test_progress_tells_the_steps_that_are_done(program: Program) -> None:
+    """Piece by piece, with the same results."""
+    told = list[int]()
+    rasters = {name: np.concatenate([values] * 40) for name, values in BATCH.items()}
+    assert_same(program.run(rasters, progress=told.append), program.run(rasters))
+    steps = len(rasters["a"])
+    assert told == sorted(set(told))
+    assert told[-1] == steps
+    assert len(told) > 20
 
 
 # Memory
