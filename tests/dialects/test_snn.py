@@ -229,7 +229,7 @@ REFUSED = {
     ),
     "op outside a network": (
         f'%x = "test.op"() : () -> {V2}\n%n = snn.scale %x {{factor = {ONE}}} : ({V2}) -> {V2}',
-        "expects parent op 'snn.network'",
+        "expects parent op to be one of 'snn.network', 'snn.scan'",
     ),
     "unnamed op": (op("sum", V2, V2).replace('node = "n"', ""), "snn.sum: a sum takes at least two values"),
 }

@@ -18,7 +18,7 @@ from itertools import groupby
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects import arith, func
-from xdsl.dialects.builtin import IndexType, ModuleOp, i1, i8, i32, i64
+from xdsl.dialects.builtin import IndexType, ModuleOp, f32, f64, i1, i8, i32, i64
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
@@ -35,6 +35,8 @@ CHUNK = 64
 RESIDENT = 2**18
 """Bytes of weights beyond which a layer has a loop of its own."""
 
+EDGES = ("auto", "events", "dense")
+
 EVENT_DRIVEN = (snn.LinearOp, snn.ConvOp, snn.PoolOp)
 
 INPUTS = {"graded": None, "events": i8, "spikes": i1}
@@ -49,6 +51,8 @@ class ConvertSnnToLoopsPass(ModulePass):
             or 1 in a byte
     record  what to write besides the outputs: `node.spikes`, or `node.state` after the step
     lanes   samples to work on side by side: the elements of all stand in memory where that of one would
+    edges   `events`: what is not 0 is listed first, and adds its weights; `dense`: all elements do; `auto`: dense where
+            numbers come
 
     Raises PassFailedException where something to record does not exist.
     """
@@ -58,15 +62,18 @@ class ConvertSnnToLoopsPass(ModulePass):
     inputs: str = "graded"
     record: tuple[str, ...] = ()
     lanes: int = 1
+    edges: str = "auto"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.inputs not in INPUTS:
             raise PassFailedException(f"inputs '{self.inputs}' is not one of {', '.join(INPUTS)}")
         if self.lanes != 1 and (self.lanes < 8 or self.lanes % 8):
             raise PassFailedException(f"lanes must be 1 or a multiple of 8, got {self.lanes}")
+        if self.edges not in EDGES:
+            raise PassFailedException(f"edges '{self.edges}' is not one of {', '.join(EDGES)}")
         for network in tuple(op.ops):
             if isinstance(network, snn.NetworkOp):
-                kernel, function = _Function(network, self.inputs, self.record, self.lanes).build()
+                kernel, function = _Function(network, self).build()
                 op.body.block.insert_ops_before([kernel, function], network)
                 network.detach()
                 network.erase()
@@ -75,8 +82,9 @@ class ConvertSnnToLoopsPass(ModulePass):
 class _Function:
     """One network on its way to a function."""
 
-    def __init__(self, network: snn.NetworkOp, inputs: str, record: Sequence[str], lanes: int):
-        self.network, self.inputs, self.lanes = network, inputs, lanes
+    def __init__(self, network: snn.NetworkOp, options: ConvertSnnToLoopsPass):
+        lanes = options.lanes
+        self.network, self.inputs, self.lanes, self.edges = network, options.inputs, lanes, options.edges
         self.arguments = list[cpu.ArgumentAttr]()
         self.entry = Block()
         self.parameters: list[BlockArgument[Attribute]] = [BlockArgument(IndexType(), self.entry, 0)]
@@ -89,7 +97,7 @@ class _Function:
         self.summed = self.sum_in_loops() if lanes > 1 else frozenset[SSAValue]()
         """The products with matrices that stand in the loop of their only reader."""
         self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
-        self.recorded = _recorded(network, record)
+        self.recorded = _recorded(network, options.record)
         self.buffers = dict[SSAValue, Buffer]()
         self.also = dict[SSAValue, list[Buffer]]()
         """Where else a value is written besides its own buffer."""
@@ -232,7 +240,7 @@ class _Function:
         for state, value in self.nexts.items():
             before, after = readers(state), readers(value)
             together = len({self.part_of[self.ops[n]] for n in before + after}) == 1
-            if before and after and together and max(before) < min(after):
+            if before and after and together and max(before) < min(after) and self.edges != "dense":
                 found[value] = state
         return found
 
@@ -367,7 +375,7 @@ class _Function:
         products = [op for op in self.parts[part] if isinstance(op, snn.LinearOp)]
         ops = self.parts[part][len(products) :]
         lists = dict[SSAValue, tuple[Buffer, Buffer]]()
-        for value in dict.fromkeys(op.input for op in products):
+        for value in dict.fromkeys(op.input for op in products if not self.dense(op.input)):
             source = self.buffers[value]
             places, numbers = self.shared(i32, CHUNK * source.size, "events"), self.shared(i64, CHUNK, "count")
             with code.loop(count) as t:
@@ -382,10 +390,13 @@ class _Function:
             with code.loop(count) as t:
                 self.at_step(code.add(first, t), t)
                 for op in products:
-                    source, (places, numbers) = self.buffers[op.input], lists[op.input]
-                    number = code.op(arith.IndexCastOp(code.load(numbers, t), IndexType()))
-                    row = replace(places, start=code.index(code.mul(t, source.size)))
-                    listed = kernels.Events(source, row, number)
+                    source = self.buffers[op.input]
+                    listed = kernels.Events(source, None, code.index(source.size))
+                    if op.input in lists:
+                        places, numbers = lists[op.input]
+                        number = code.op(arith.IndexCastOp(code.load(numbers, t), IndexType()))
+                        row = replace(places, start=code.index(code.mul(t, source.size)))
+                        listed = kernels.Events(source, row, number)
                     kernels.tile(code, listed, weights[op], self.buffers[op.output], start, width)
                 with code.loop(width) as n:
                     self.elements(ops, code.add(start, n), held, {})
@@ -497,7 +508,9 @@ class _Function:
         """The events of a value, listed once a step."""
         if value not in self.events:
             code, source = self.code, self.buffers[value]
-            if value in self.lists and isinstance(value, BlockArgument):
+            if self.dense(value):
+                self.events[value] = kernels.Events(source, None, code.index(source.size))
+            elif value in self.lists and isinstance(value, BlockArgument):
                 places, number = self.lists[value]
                 count = code.op(arith.IndexCastOp(code.load(number, 0), IndexType()))
                 self.events[value] = kernels.Events(source, places, count)
@@ -508,6 +521,12 @@ class _Function:
             else:
                 self.events[value] = kernels.compact(code, source, self.places(source))
         return self.events[value]
+
+    def dense(self, value: SSAValue) -> bool:
+        """Whether all elements of a value go into products."""
+        if self.edges != "auto":
+            return self.edges == "dense"
+        return self.buffers[value].element in (f32, f64)
 
     def places(self, source: Buffer) -> Buffer:
         """Memory for a list of events."""

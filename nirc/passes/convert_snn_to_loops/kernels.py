@@ -29,14 +29,16 @@ SUMS = 10
 
 @dataclass
 class Events:
-    """The elements of a buffer that are not 0: how many, and where."""
+    """The elements of a buffer that are not 0: how many, and where; without places all elements, zeros too."""
 
     source: Buffer
-    places: Buffer
+    places: Buffer | None
     count: SSAValue
 
-    def place(self, code: Code, number: Index) -> SSAValue:
+    def place(self, code: Code, number: SSAValue) -> SSAValue:
         """Where the event of that number stands."""
+        if self.places is None:
+            return number
         return code.op(arith.IndexCastOp(code.load(self.places, number), IndexType()))
 
 
@@ -176,7 +178,8 @@ def add_row(
     """output[first + n] += weights[row + n] x[m]; a spike's x is 1; without weights they are 1."""
     source = events.source
     with code.samples():
-        x = None if source.element == i1 and code.lanes == 1 else code.load(source, m)
+        sure = source.element == i1 and code.lanes == 1 and events.places is not None
+        x = None if sure else code.load(source, m)
         with code.loop(width) as n:
             place = code.add(first, n)
             weight = None if weights is None else code.load(weights, code.add(row, n))

@@ -305,7 +305,7 @@ def linear(tmp_path: Path, inputs: int, outputs: int) -> Path:
 
 def test_weights_are_not_in_the_module(tmp_path: Path, texts: list[str]) -> None:
     sizes = list[int]()
-    for inputs, outputs in ((128, 128), (1024, 512)):
+    for inputs, outputs in ((512, 256), (2048, 512)):
         program = nirc.driver.Program(nirc.load(linear(tmp_path, inputs, outputs)).module, "cpu")
         program.run(np.ones((1, inputs), np.uint8))
         sizes.append(max(map(len, texts)))

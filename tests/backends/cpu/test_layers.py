@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 import nirc
+from nirc.backends.cpu import run
+from nirc.backends.cpu.run import CpuEvaluator
 from nirc.dialects import cpu
 from nirc.driver import context
 from nirc.passes import convert_snn_to_loops
@@ -22,6 +25,20 @@ from same_results import Pair, assert_same, events, graded
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 MODELS = ["digits", "digits_recurrent", "digits_conv", "gestures", "edges"]
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("edges", ["events", "dense"])
+@pytest.mark.parametrize("model", ["digits_conv", "digits_recurrent", "edges"])
+def test_events_or_all_elements(model: str, edges: str, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether zeros are passed over or multiplied, the sums are the same."""
+    pair = Pair(EXAMPLES / f"{model}.nir")
+    monkeypatch.setattr(run, "ConvertSnnToLoopsPass", partial(ConvertSnnToLoopsPass, edges=edges))
+    for make in (events, graded):
+        rng = np.random.default_rng(12)
+        x = {name: make(rng, 12, 2, *shape) for name, shape in pair.inputs.items()}
+        found = CpuEvaluator(pair.kernel.module, 2, pair.record, lanes=lanes).run(x)
+        assert_same(found, pair.evaluator.run(x, pair.record))
 
 
 def chunks(program: nirc.Program) -> int:

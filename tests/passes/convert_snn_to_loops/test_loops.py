@@ -129,6 +129,7 @@ def test_the_code_depends_on_shapes_alone(opt: Opt) -> None:
     ("options", "message"),
     [
         ("inputs=counts", "inputs 'counts' is not one of graded, events, spikes"),
+        ("edges=sparse", "edges 'sparse' is not one of auto, events, dense"),
         ("lanes=4", "lanes must be 1 or a multiple of 8, got 4"),
         ("lanes=12", "lanes must be 1 or a multiple of 8, got 12"),
         ('record="n.i"', "cannot record 'n.i'; there are n."),
