@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 from xdsl.dialects import arith, func, math, memref, scf
+from xdsl.dialects.arith import IntegerOverflowFlag
 from xdsl.dialects.builtin import (
     AnyFloat,
     Float32Type,
@@ -22,7 +23,6 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     MemRefType,
-    ModuleOp,
     i1,
     i64,
 )
@@ -34,8 +34,13 @@ from nirc.dialects import cpu
 from nirc.dialects.dense import Array
 
 _HEAD = """\
-#include <float.h>
 #include <stdbool.h>
+
+_Static_assert((-1 >> 1) == -1, "shifts to the right must keep the sign");
+"""
+
+_FLOAT_HEAD = """\
+#include <float.h>
 
 #if defined(__FAST_MATH__)
 #error "-ffast-math changes what the network computes"
@@ -49,10 +54,9 @@ _HEAD = """\
 #pragma GCC push_options
 #pragma GCC optimize ("fp-contract=off")
 #endif
-_Static_assert((-1 >> 1) == -1, "shifts to the right must keep the sign");
 """
 
-_FOOT = """\
+_FLOAT_FOOT = """\
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif
@@ -63,6 +67,7 @@ _FLAGS = (
     "product and sum made one operation where the machine has one (gcc: -ffp-contract=off, which the pragmas below say",
     "too). There is nothing else to link.",
 )
+_FIXED_FLAGS = ("Integer arithmetic alone, for any compiler of C11. There is nothing else to link.",)
 
 _FLOAT_HELPERS = {
     "floor": """\
@@ -141,23 +146,27 @@ _FLOAT_BINARY: dict[type[Operation], str] = {
 _WRAPPING: dict[type[Operation], str] = {arith.AddiOp: "+", arith.SubiOp: "-", arith.MuliOp: "*"}
 _UNSIGNED: dict[type[Operation], str] = {arith.DivUIOp: "/", arith.RemUIOp: "%"}
 _BITS: dict[type[Operation], str] = {arith.AndIOp: "&", arith.OrIOp: "|"}
-_SIGNED: dict[type[Operation], str] = {arith.DivSIOp: "{a} / {b}", arith.ShRSIOp: "{a} >> {b}"}
+_SIGNED: dict[type[Operation], str] = {
+    arith.DivSIOp: "{a} / {b}",
+    arith.FloorDivSIOp: "{a} / {b} - ({a} % {b} != 0 && ({a} < 0) != ({b} < 0))",
+    arith.ShRSIOp: "{a} >> {b}",
+}
 _CHOICE: dict[type[Operation], str] = {arith.MaxSIOp: ">", arith.MinSIOp: "<"}
 
 
-def c_file(module: ModuleOp, name: str) -> str:
+def c_file(interface: Interface) -> str:
     """The whole file.
 
-    Raises DiagnosticException for names that C cannot have, PassFailedException with every op that has no C.
+    Raises PassFailedException with every op that has no C.
     """
-    interface = Interface(module, name)
+    name = interface.name
     printer = _Printer(name)
-    functions = [op for op in module.ops if isinstance(op, func.FuncOp)]
+    functions = [op for op in interface.module.ops if isinstance(op, func.FuncOp)]
     kernel = interface.kernel.function.string_value()
     texts = [printer.function(op, interface.kernel if op.sym_name.data == kernel else None) for op in functions]
     if printer.faults:
         raise PassFailedException(f"no C for {', '.join(sorted(printer.faults))}")
-    first = f"{name}: a spiking network, {WRITTEN_BY}"
+    first, fixed = f"{name}: a spiking network, {WRITTEN_BY}", interface.kernel.fractions is not None
     data = {
         a: f"{name}_data_{n}"
         for n, a in enumerate(interface.kernel.arguments)
@@ -165,16 +174,17 @@ def c_file(module: ModuleOp, name: str) -> str:
     }
     return "\n".join(
         [
-            comment([first, "", *_FLAGS, "", *interface.about()]),
+            comment([first, "", *(_FIXED_FLAGS if fixed else _FLAGS), "", *interface.about()]),
             interface.declarations(),
             _HEAD,
+            *([] if fixed else [_FLOAT_HEAD]),
             *printer.helpers.values(),
             *(_array(values, variable) for values, variable in data.items()),
             *texts,
             _reset(interface, data),
             _init(interface),
             _run(interface, data, f"{name}_kernel"),
-            _FOOT,
+            *([] if fixed else [_FLOAT_FOOT]),
         ]
     )
 
@@ -276,6 +286,7 @@ class _Printer:
     depth: int = 1
     names: dict[SSAValue, str] = field(default_factory=dict[SSAValue, str])
     count: int = 0
+    read: dict[Operation, bool] = field(default_factory=dict[Operation, bool])
 
     def function(self, op: func.FuncOp, kernel: cpu.KernelOp | None) -> str:
         """A function and its body."""
@@ -347,10 +358,20 @@ class _Printer:
         """All ops but the terminator of a loop or branch."""
         for op in block.ops:
             if op.results and not isinstance(op, scf.ForOp | scf.IfOp | func.CallOp):
-                if any(next(iter(result.uses), None) is not None for result in op.results):
+                if self.is_read(op):
                     self.value(op)
             else:
                 self.statement(op)
+
+    def is_read(self, op: Operation) -> bool:
+        """Whether anything but dead values reads what an op gives."""
+        if op not in self.read:
+            readers = [use.operation for result in op.results for use in result.uses]
+            self.read[op] = any(
+                not reader.results or isinstance(reader, scf.ForOp | scf.IfOp | func.CallOp) or self.is_read(reader)
+                for reader in readers
+            )
+        return self.read[op]
 
     def statement(self, op: Operation) -> None:
         """An op that is more than a value."""
@@ -526,8 +547,9 @@ class _Printer:
                 return f"({self.kind(kind)}){x[0]}"
             case _ if own in _FLOAT_BINARY:
                 return f"{x[0]} {_FLOAT_BINARY[own]} {x[1]}"
-            case _ if own in _WRAPPING:
-                return self.wrapped(_WRAPPING[own], self.kind(kind), x)
+            case arith.AddiOp() | arith.SubiOp() | arith.MuliOp():
+                exact = IntegerOverflowFlag.NSW in op.overflow_flags.data
+                return self.wrapped(_WRAPPING[own], "ptrdiff_t" if exact else self.kind(kind), x)
             case _ if own in _UNSIGNED:
                 unsigned = _unsigned(self.kind(kind))
                 return f"({self.kind(kind)})(({unsigned}){x[0]} {_UNSIGNED[own]} ({unsigned}){x[1]})"

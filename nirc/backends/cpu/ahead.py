@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -35,8 +36,9 @@ def header(module: ModuleOp, options: Options) -> dict[str, bytes]:
     machine = _machine(module, options)
     lines = [
         "",
-        f"The code is for {machine.triple}, CPU {machine.cpu or 'of any kind'}. It calls memset, memcpy and, where the CPU",
-        "has no instruction for them, arithmetic and floor from the libraries of the C compiler.",
+        f"The code is for {machine.triple}, CPU {machine.cpu or 'of any kind'}.",
+        "It calls memset, memcpy and, where the CPU has no instruction for them, floor and arithmetic from the",
+        "libraries of the C compiler.",
     ]
     return {".h": _interface(module, options).header(lines).encode()}
 
@@ -97,7 +99,7 @@ def shared_library(module: ModuleOp, options: Options) -> bytes:
 
 
 def _interface(module: ModuleOp, options: Options) -> Interface:
-    return Interface(module, options.name or "network")
+    return Interface(module, "network" if options.name is None else options.name)
 
 
 def _machine(module: ModuleOp, options: Options) -> Machine:
@@ -109,20 +111,22 @@ def _machine(module: ModuleOp, options: Options) -> Machine:
     return Machine(triple.data, "" if options.cpu is None else _known(triple.data, options.cpu))
 
 
+@cache
 def _known(triple: str, cpu: str) -> str:
     """The CPU; raises DiagnosticException where LLVM does not know it.
 
     LLVM only says so on standard error, and goes on with another: a process of its own listens.
     """
     code = (
-        "import sys; from nirc.backends.cpu.compile import Machine; Machine(*sys.argv[1:]).target().target_data;"
-        "import llvmlite.binding as b; Machine(*sys.argv[1:]).target().emit_object(b.parse_assembly(''))"
+        "import sys, llvmlite.binding as llvm; llvm.initialize_all_targets(); llvm.initialize_all_asmprinters();"
+        "llvm.Target.from_triple(sys.argv[1]).create_target_machine(sys.argv[2]).emit_object(llvm.parse_assembly(''))"
     )
     done = subprocess.run([sys.executable, "-c", code, triple, cpu], capture_output=True, text=True)
     if "not a recognized processor" in done.stderr:
         raise DiagnosticException(f"--cpu {cpu}: LLVM knows no such CPU of {triple}")
     if done.returncode:
-        raise DiagnosticException(f"--cpu {cpu}: LLVM has no code for it: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines()[-1:]
+        raise DiagnosticException(f"--cpu {cpu}: LLVM has no code for it on {triple}: {''.join(said)}")
     return cpu
 
 
