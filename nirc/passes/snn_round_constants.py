@@ -106,7 +106,7 @@ class SnnRoundConstantsPass(ModulePass):
 
 def _at(values: Array, where: Array) -> str:
     place = f" at index {index_text(values, int(where[0]))}" if values.ndim else ""
-    return f"{values.flat[where[0]]:g}{place}{and_more(where.size)}"
+    return f"{float(values.flat[where[0]])!r}{place}{and_more(where.size)}"
 
 
 def _compare(what: str, before: Dense, after: Dense, changes: dict[str, float], lost: list[str]) -> None:

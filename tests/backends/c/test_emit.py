@@ -21,7 +21,7 @@ from nirc.dialects import cpu
 from nirc.dialects.dense import Array, dense, tensor
 from nirc.driver import Program
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 sys.path.append(str(Path(__file__).parents[2] / "passes"))
 from compiled_c import STRICT, Library, assert_equal, gcc, needs_gcc, of_c
 from loop_functions import parsed
@@ -437,6 +437,23 @@ def test_digits_in_fixed_point(tmp_path: Path, precision: str, inputs: str, leas
         np.testing.assert_array_equal(found[:, n], expected)
     assert found.sum() > 500
     assert coincidence(found, real) >= least
+
+
+@needs_gcc
+@pytest.mark.parametrize("precision", ["s15.16", "s7.24"])
+def test_the_figures_of_the_readme(tmp_path: Path, precision: str) -> None:
+    """Of all test digits: the coincidence with f32, and the accuracy."""
+    library = of_c(tmp_path, nirc.compile(EXAMPLES / "digits.nir", "c", precision=precision, inputs="events"), "-O2")
+    rasters = np.load(EXAMPLES / "digits.npz")["input"]
+    real: Array = nirc.compile(EXAMPLES / "digits.nir").run(rasters)
+    found = np.zeros_like(real)
+    for n in range(rasters.shape[1]):
+        library.call("reset")
+        found[:, n] = library.run({"input": rasters[:, n]}, {"output": real[:, n]})["output"]
+    known = np.load(EXAMPLES / "digits_labels.npz")
+    classes = np.argmax(found.sum(0, dtype=int) @ (2 * known["codes"].astype(int).T - 1), axis=1)
+    same, right = 100 * coincidence(found, real), 100 * (classes == known["labels"]).mean()
+    assert f"| `{precision}` | {same:.1f} % | {right:.1f} % |" in (EXAMPLES.parent / "README.md").read_text()
 
 
 @needs_gcc

@@ -22,7 +22,7 @@ from nirc.dialects.dense import Array
 from nirc.driver import Program
 
 sys.path.append(str(Path(__file__).parent))
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 from compiled_c import Library, assert_equal, gcc, needs_gcc, shared
 from test_compile import linear
 
