@@ -69,11 +69,16 @@ class Interface:
         faults = list[str]()
         if identifier(name) != name:
             faults.append(f"--name {quote(name)}: no name of C; {identifier(name)} would do")
+        faults += [
+            f"{a.role.data} {quote(a.label.data)}: C has no type for elements of {a.tensor.element_type}"
+            for a in self.kernel.arguments
+            if a.dtype.str[1:] not in C_TYPES
+        ]
         self.ports = {a: identifier(a.label.data) for role in ("input", "output") for a in self.kernel.of(role)}
         labels = {a: identifier(a.label.data) for a in self.kernel.of("state")}
         # Macros are in capitals, so ports that differ in case alone would share theirs.
-        ports = [(a.label.data, name, name.upper()) for a, name in self.ports.items()]
-        states = [(a.label.data, name, name) for a, name in labels.items()]
+        ports = [(a.label.data, name.upper()) for a, name in self.ports.items()]
+        states = [(a.label.data, name) for a, name in labels.items()]
         faults += [*_collisions("Input or Output", ports), *_collisions("state", states)]
         if faults:
             raise DiagnosticException("\n".join(faults))
@@ -219,14 +224,14 @@ def comment(lines: Iterable[str]) -> str:
     return "/* " + "\n".join(f" * {plain(line)}".rstrip() for line in lines)[3:] + "\n */\n"
 
 
-def _collisions(what: str, names: Iterable[tuple[str, str, str]]) -> list[str]:
+def _collisions(what: str, names: Iterable[tuple[str, str]]) -> list[str]:
     """Labels whose spelling in C is the same."""
-    found = dict[str, tuple[list[str], str]]()
-    for label, name, key in names:
-        found.setdefault(key, ([], name))[0].append(label)
+    found = dict[str, list[str]]()
+    for label, name in names:
+        found.setdefault(name, []).append(label)
     return [
         f"{what} {' and '.join(map(quote, labels))}: C would call {'both' if len(labels) == 2 else 'all'} {name}; "
         "rename the nodes"
-        for labels, name in found.values()
+        for name, labels in found.items()
         if len(labels) > 1
     ]
