@@ -184,3 +184,14 @@ def test_the_passes_are_listed(nirc: Nirc) -> None:
         assert re.search(rf"^{name}\n.*\n    format: 'str' \(default s15.16\)", listed, re.MULTILINE)
     assert re.search(r"^convert-loops-to-llvm\n.*\n    triple: ", listed, re.MULTILINE)
     assert re.search(r"^c\n    One C11 file", nirc("--list-targets").out, re.MULTILINE)
+
+
+def test_a_printed_level_keeps_its_machine(nirc: Nirc, tmp_path: Path) -> None:
+    machine = ["--triple", "riscv32-unknown-elf"]
+    nirc(DIGITS, "--target", "cpu", *machine, "-o", "a.o")
+    nirc(DIGITS, "--target", "cpu", *machine, "--emit", "llvm", "-o", "digits.mlir")
+    assert 'llvm.target_triple = "riscv32-unknown-elf"' in (tmp_path / "digits.mlir").read_text()
+    assert nirc("digits.mlir", "--target", "cpu", "-o", "b.o").status == 0
+    assert (tmp_path / "a.o").read_bytes() == (tmp_path / "b.o").read_bytes()
+    other = nirc("digits.mlir", "--target", "cpu", "--triple", "aarch64-linux-gnu", "-o", "c.o")
+    assert (other.status, "triple cannot be chosen on the way from llvm to llvm" in other.err) == (1, True)

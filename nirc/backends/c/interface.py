@@ -34,13 +34,16 @@ _KEYWORDS = """
 """
 """Words of C and C++, and the parameters that every function has."""
 
+_HEADERS = r"\w+_t|(FLT|DBL|LDBL)_\w+|\w+_(C|MIN|MAX)|NULL|offsetof|linux|unix"
+"""Names that the headers of the file or the compiler give to other things."""
+
 
 def identifier(text: str) -> str:
     """A name as C may spell it."""
     found = re.sub(r"\W", "_", text, flags=re.ASCII)
     if not found or found[0].isdigit():
         found = f"n{found}"
-    return f"{found}_" if found in _KEYWORDS.split() else found
+    return f"{found}_" if found in _KEYWORDS.split() or re.fullmatch(_HEADERS, found) else found
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,10 @@ class Interface:
         ]
         self.ports = {a: identifier(a.label.data) for role in ("input", "output") for a in self.kernel.of(role)}
         labels = {a: identifier(a.label.data) for a in self.kernel.of("state")}
+        scratch = {a: f"scratch_{n}" for n, a in enumerate(self.kernel.of("scratch"))}
         # Macros are in capitals, so ports that differ in case alone would share theirs.
         ports = [(a.label.data, name.upper()) for a, name in self.ports.items()]
-        states = [(a.label.data, name) for a, name in labels.items()]
+        states = [(a.label.data, name) for a, name in (labels | scratch).items()]
         faults += [*_collisions("Input or Output", ports), *_collisions("state", states)]
         if faults:
             raise DiagnosticException("\n".join(faults))
@@ -86,7 +90,7 @@ class Interface:
         self.size = 0
         self.add(labels)
         self.states_end = self.size
-        self.add({a: f"scratch_{n}" for n, a in enumerate(self.kernel.of("scratch"))})
+        self.add(scratch)
         if not self.fields:
             self.pad(8)
 
@@ -126,8 +130,9 @@ class Interface:
         for argument in self.ports:
             lines.append(f"  {argument.role.data} {quote(argument.label.data)}: steps x {self.layout(argument)}")
         lines += [
-            "Rasters and the state do not overlap. A run goes on from where the last one ended, so one call of n steps",
-            "does the same as n calls of one. Threads may run at once, each on a state of its own.",
+            "Rasters and the state do not overlap, and the numbers of inputs are finite: nothing is checked. A run goes on",
+            "from where the last one ended, so one call of n steps does the same as n calls of one. Threads may run at",
+            "once, each on a state of its own.",
         ]
         return lines
 

@@ -496,3 +496,26 @@ def test_only_c_has_fixed_point() -> None:
 def test_printed_loops_are_written_as_they_stand() -> None:
     program = nirc.compile(EXAMPLES / "digits.nir", "c", precision="s15.16")
     assert Program(parsed(program.text()), "c", source="digits.nir").emit() == program.emit()
+
+
+NAMES = ("int", "class", "linux", "size_t", "INT32_MAX", "steps", "2x", "größe", "a b")
+
+
+@needs_gcc
+@pytest.mark.parametrize("standard", ["c11", "gnu11", "c++11"])
+def test_names_that_c_has_taken(tmp_path: Path, standard: str) -> None:
+    inputs = ", ".join(f'"{name}"' for name in NAMES)
+    kind = "tensor<2xf32>"
+    arguments = ", ".join(f"%x{n}: {kind}" for n in range(len(NAMES)))
+    values, kinds = ", ".join(f"%x{n}" for n in range(len(NAMES))), ", ".join([kind] * len(NAMES))
+    path = tmp_path / "2 networks-a.mlir"
+    path.write_text(
+        f'snn.network @main attributes {{inputs = [{inputs}], outputs = ["y"], states = []}} {{\n^bb0({arguments}):\n'
+        f"%s = snn.sum {values} : ({kinds}) -> {kind}\nsnn.yield %s : {kind}\n}}\n"
+    )
+    nirc.compile(path, "c").save(tmp_path / "net.c")
+    assert "void n2_networks_a_run(" in (tmp_path / "net.h").read_text()
+    if standard == "c++11":
+        gcc("-x", "c++", "-std=c++11", "-Wall", "-Werror", "-fsyntax-only", tmp_path / "net.h")
+    else:
+        gcc(f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", tmp_path / "net.c")

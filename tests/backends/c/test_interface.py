@@ -46,6 +46,10 @@ def module(*arguments: cpu.ArgumentAttr) -> ModuleOp:
         ("state", "state_"),
         ("steps", "steps_"),
         ("a\nb", "a_b"),
+        ("size_t", "size_t_"),
+        ("INT32_MAX", "INT32_MAX_"),
+        ("NULL", "NULL_"),
+        ("linux", "linux_"),
         ("_x", "_x"),
     ],
 )
@@ -78,6 +82,11 @@ def test_names_that_collide_are_all_refused_at_once() -> None:
 def test_an_input_and_an_output_share_no_name() -> None:
     with pytest.raises(DiagnosticException, match="Input or Output 'x-1' and 'x_1': C would call both X_1"):
         Interface(module(argument("input", "x-1", (1,)), argument("output", "x_1", (1,))), "net")
+
+
+def test_a_state_and_scratch_memory_share_no_name() -> None:
+    with pytest.raises(DiagnosticException, match=r"state 'scratch\.0' and 'y\.1': C would call both scratch_0"):
+        Interface(module(argument("state", "scratch.0", (1,)), argument("scratch", "y.1", (1,))), "net")
 
 
 def test_a_type_that_c_has_not_is_refused() -> None:

@@ -20,11 +20,13 @@ from nirc.backends.cpu import ahead
 from nirc.backends.cpu.compile import Machine
 from nirc.dialects.dense import Array
 from nirc.driver import Program
+from nirc.passes.convert_nir_to_snn.schemes import SCHEMES
 
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[2]))
-from compiled_c import Library, assert_equal, gcc, needs_gcc, shared
+from compiled_c import Library, assert_equal, gcc, needs_gcc, of_c, shared
 from test_compile import linear
+from test_schemes import DT, PLAIN
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DIGITS = EXAMPLES / "digits.nir"
@@ -91,6 +93,24 @@ def test_the_examples(tmp_path: Path, model: str, precision: str) -> None:
     x = x[:, 3] if raster.startswith("digits") else x
     library = shared(tmp_path, nirc.compile(EXAMPLES / f"{model}.nir", "cpu", precision=precision))
     assert any(v.any() for v in check(library, EXAMPLES / f"{model}.nir", x, precision=precision).values())
+
+
+@needs_gcc
+@pytest.mark.parametrize("precision", ["f32", "f64"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme(tmp_path: Path, scheme: str, precision: str) -> None:
+    """All types of neurons in a loop, five outputs: the library and the C file."""
+    path = tmp_path / "model.mlir"
+    path.write_text(PLAIN)
+    options: dict[str, Any] = {"dt": DT, "scheme": scheme, "precision": precision}
+    x = (12 if "norse" in scheme else 1) * np.random.default_rng(5).normal(0.4, 1, (80, 3)).astype(np.float32)
+    for library in (
+        shared(tmp_path, nirc.compile(path, "cpu", **options)),
+        of_c(tmp_path, nirc.compile(path, "c", **options), "-O2"),
+    ):
+        results = check(library, path, x, **options)
+        assert len(results) == 5
+        assert all(values.any() for values in results.values())
 
 
 LEAKY = """
