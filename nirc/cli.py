@@ -91,7 +91,9 @@ _c_options = _options(
     click.option(
         "--triple", metavar="TRIPLE", help="The machine to compile for, as LLVM names it (default: this one)."
     ),
-    click.option("--cpu", metavar="NAME", help="Its CPU, as LLVM names it (default: the plainest of the triple)."),
+    click.option(
+        "--cpu", metavar="NAME", help="Its CPU, as LLVM names it (default: this one, or the plainest of the triple)."
+    ),
     click.option("--name", metavar="NAME", help="What C calls the network (default: by its file)."),
 )
 _C_OPTIONS = ("inputs", "triple", "cpu", "name")

@@ -19,7 +19,7 @@ def stages(options: Options) -> Stages:
     """From `nir` to loops; where the precision says so over fixed-point numbers, to which coefficients are rounded."""
     fixed = options.precision not in ("f32", "f64")
     real = "f64" if fixed else options.precision
-    loops = ConvertSnnToLoopsPass(options.inputs or "graded")
+    loops = ConvertSnnToLoopsPass(inputs=options.inputs or "graded")
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (ConvertNirToSnnPass(options.dt, options.scheme, options.reset, precision=real),),

@@ -20,7 +20,7 @@ def stages(options: Options) -> Stages:
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (ConvertNirToSnnPass(options.dt, options.scheme, options.reset, precision=options.precision),),
-        "loops": (ConvertSnnToLoopsPass(options.inputs or "graded"),),
+        "loops": (ConvertSnnToLoopsPass(inputs=options.inputs or "graded"),),
         "llvm": (ConvertLoopsToLlvmPass(options.triple),),
     }
 
