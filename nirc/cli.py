@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("nir", "cpu", "xylo")
+_TARGETS = ("nir", "cpu", "c", "xylo")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
 
 _RUN = ("cpu", "xylo")
@@ -66,7 +66,10 @@ _model_options = _options(
     click.option("--scheme", metavar="NAME[,OPTION=VALUE...]", help="How time is cut into steps (default nir-euler)."),
     click.option("--reset", type=click.Choice(["auto", "zero", "v_reset", "subtract"]), help="What a spike does to v."),
     click.option(
-        "--precision", type=click.Choice(["f32", "f64"]), default="f32", help="Of states, weights and coefficients."
+        "--precision",
+        default="f32",
+        metavar="f32|f64|sM.N",
+        help="Of states, weights and coefficients; sM.N (target c): sign, M and N bits around a fixed binary point.",
     ),
     click.option(
         "--fix", "fixes", multiple=True, metavar="NAME|all", help="Mend this known defect of files; may be repeated."
@@ -81,8 +84,21 @@ _chip_options = _options(
     click.option("--quantize", type=click.Choice(["layer", "neuron"]), help="Scales per layer or per target neuron."),
     click.option("--calibrate", metavar="RASTER", help="Input of your task, by which scales are chosen."),
 )
+_c_options = _options(
+    click.option(
+        "--inputs", type=click.Choice(["graded", "events"]), help="What C hands in: numbers (default), or event counts."
+    ),
+    click.option(
+        "--triple", metavar="TRIPLE", help="The machine to compile for, as LLVM names it (default: this one)."
+    ),
+    click.option(
+        "--cpu", metavar="NAME", help="Its CPU, as LLVM names it (default: this one, or the plainest of the triple)."
+    ),
+    click.option("--name", metavar="NAME", help="What C calls the network (default: by its file)."),
+)
+_C_OPTIONS = ("inputs", "triple", "cpu", "name")
 _OPTIONS = ("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate")
-"""The flags above that a pipeline takes as options."""
+"""The flags that a pipeline takes as options."""
 _print_options = _options(
     click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
     click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
@@ -169,15 +185,12 @@ def _say_assumptions(module: ModuleOp) -> None:
             click.echo(f"  {item}{given}", err=True)
 
 
-def _write(path: str, content: bytes, *, binary: bool) -> None:
-    if path == "-" and binary:
+def _write(content: bytes, *, binary: bool) -> None:
+    """To standard output."""
+    if binary:
         sys.stdout.buffer.write(content)
-    elif path == "-":
-        sys.stdout.write(content.decode())
     else:
-        from nirc.frontend.rasters import write_whole
-
-        write_whole(path, content)
+        sys.stdout.write(content.decode())
 
 
 @click.group(cls=_DefaultGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -196,9 +209,15 @@ def cli() -> None:
 @click.argument("model", required=False)
 @click.option("-o", "--output", default="-", metavar="OUT", help="Where to write; - is stdout (default).")
 @click.option("--target", type=click.Choice(_TARGETS), help="What to compile for.")
-@click.option("--emit", metavar="nir|snn|CHIP", help="Print the IR of this level instead of the target's format.")
+@click.option(
+    "--emit",
+    metavar="nir|snn|CHIP|loops|llvm|FORMAT",
+    help="Print the IR of this level instead of the target's format; or write another format of the target cpu: "
+    "obj (default), asm, shared, llvmir.",
+)
 @_model_options
 @_chip_options
+@_c_options
 @click.option("--template", metavar="FILE", help="samna's own JSON, whose other fields are kept.")
 @click.option(
     "--pass-pipeline",
@@ -218,7 +237,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
-    binary = emit is None and target in ("nir", "cpu")
+    binary = (target, emit) in (("nir", None), ("cpu", None), ("cpu", "obj"), ("cpu", "shared"))
     if binary and output == "-" and sys.stdout.isatty():
         raise click.UsageError(f"what --target {target} writes is binary; give -o OUT")
     if emit is not None and flags["pass_pipeline"] is not None:
@@ -228,23 +247,26 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
 
     watch = _instrumentation(flags)
     early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
+    form = emit if target is not None and emit in driver.backend(target).formats else None
     with _faults(model, early):
-        ir = emit is not None or target is None
+        ir = (emit is not None and form is None) or target is None
         program = driver.compile(
             model,
             target,
             fixes=flags["fixes"],
-            until=emit,
+            until=None if form else emit,
             passes=_pipeline(flags["pass_pipeline"]),
             strict=flags["strict"],
             watch=watch,
-            **_of(flags, *_OPTIONS, "template"),
+            **_of(flags, *_OPTIONS, *_C_OPTIONS, "template"),
         )
         limit = flags["elide_weights_larger_than"]
-        content = program.text(limit).encode() if ir else program.emit()
+        files = {"": program.text(limit).encode()} if ir else program.files(form)
     with _faults(None):
-        if not early:
-            _write(output, content, binary=binary and not ir)
+        if output == "-":
+            _write(files[""], binary=binary)
+        else:
+            rasters.write_files(output, files)
     _say_assumptions(program.module)
     if watch.timing:
         click.echo(watch.report(), err=True, nl=False)

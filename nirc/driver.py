@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from xdsl.context import Context
@@ -18,7 +19,8 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
 from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages, Threaded
-from nirc.dialects import DIALECTS, nir, snn
+from nirc.backends.c.interface import identifier
+from nirc.dialects import DIALECTS, cpu, nir, snn
 from nirc.dialects.dense import Array
 from nirc.frontend import rasters
 from nirc.frontend.objects import NIRNode, tree_of
@@ -143,7 +145,12 @@ def stages_to(target: str | None) -> Callable[[Options], Stages]:
 
 
 def _levels(target: str) -> str:
-    return ", ".join(stages_to(target)(Options()))
+    return ", ".join(stages_to(target)(Options())) + _formats(target)
+
+
+def _formats(target: str) -> str:
+    formats = backend(target).formats
+    return f", and writes {', '.join(formats)}" if formats else ""
 
 
 def refuse_unused(options: Options, target: str | None, levels: Iterable[str], where: str) -> None:
@@ -165,11 +172,17 @@ def refuse_unused(options: Options, target: str | None, levels: Iterable[str], w
 
 def level_of(module: ModuleOp) -> str:
     """The lowest level that the module holds."""
-    levels = [op.name.partition(".")[0] for op in module.ops]
-    found = [level for level in levels if level in DIALECTS]
+    dialects = [op.name.partition(".")[0] for op in module.ops]
+    found = [dialect for dialect in dialects if dialect in DIALECTS]
     if not found:
         raise DiagnosticException(f"the module holds no network of {', '.join(DIALECTS)}")
-    return max(found, key=list(DIALECTS).index)
+    lowest = max(found, key=list(DIALECTS).index)
+    # The dialect `cpu` says what a function expects, at two levels.
+    return _kernel(module).level if lowest == "cpu" else lowest
+
+
+def _kernel(module: ModuleOp) -> cpu.KernelOp:
+    return next(op for op in module.ops if isinstance(op, cpu.KernelOp))
 
 
 @dataclass
@@ -217,6 +230,7 @@ class Program:
             if last not in levels:
                 raise DiagnosticException(
                     f"the way to {self.target or 'snn'} has no level '{last}'; it has {', '.join(levels)}"
+                    + (_formats(self.target) if self.target else "")
                     + ("" if self.target else "".join(f"; --target {name}: {_levels(name)}" for name in BACKENDS))
                 )
             if here not in levels or levels.index(here) > levels.index(last):
@@ -239,26 +253,42 @@ class Program:
         """The IR; in full where limit is None."""
         return ir_text(self.module, limit)
 
-    def emit(self) -> bytes:
-        """The target's own format."""
+    def emit(self, form: str | None = None) -> bytes:
+        """The target's own format, or another that it writes (cpu: obj, asm, shared, llvmir)."""
+        return self.files(form)[""]
+
+    def files(self, form: str | None = None) -> dict[str, bytes]:
+        """What `emit` gives, under the empty text, and the files that belong beside it, by their ending."""
         target = backend(self.target or "")
+        if form is not None and form not in target.formats:
+            known = ", ".join(target.formats) or "its own format alone"
+            raise DiagnosticException(f"the target {target.name} does not write '{form}'; it writes {known}")
         module, here, levels = self.module, level_of(self.module), list(target.stages(self.options))
-        if target.runner is not None and here == target.runner.level != levels[-1]:
-            module = module.clone()
-            for level in levels[levels.index(here) + 1 :]:
-                run_passes(context(), module, target.stages(self.options)[level], self.watch)
-        elif here != levels[-1]:
+        first = target.runner.level if target.runner is not None else levels[-1]
+        if here not in levels or levels.index(here) < levels.index(first):
             raise DiagnosticException(
                 f"the module is at level {here}, the target {target.name} is written from {levels[-1]}"
             )
+        if here != levels[-1]:
+            module = module.clone()
+            for level in levels[levels.index(here) + 1 :]:
+                run_passes(context(), module, target.stages(self.options)[level], self.watch)
+        options = replace(self.options, name=self._name(module) if self.options.name is None else self.options.name)
         started = time.perf_counter()
-        content = target.emit(module, self.options)
+        content = (target.emit if form is None else target.formats[form])(module, options)
+        beside = {} if target.beside is None else target.beside(module, options)
         self.watch.took("emit", time.perf_counter() - started)
-        return content
+        return {"": content, **beside}
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the target's own format, whole or not at all."""
-        rasters.write_whole(os.fspath(path), self.emit())
+    def _name(self, module: ModuleOp) -> str:
+        """What C calls the network where the user does not say: as its file, where its graph is `main`, as all are."""
+        kernels = [op.function.string_value() for op in module.ops if isinstance(op, cpu.KernelOp)]
+        named = next((name for name in kernels if name != "main"), None)
+        return identifier(named or Path(self.source or "network").stem)
+
+    def save(self, path: str | os.PathLike[str], form: str | None = None) -> None:
+        """Write the target's own format, or another, and what belongs beside it; each file whole or not at all."""
+        rasters.write_files(os.fspath(path), self.files(form))
 
     @property
     def dt(self) -> float | None:
@@ -272,6 +302,11 @@ class Program:
             network = _snn_network(self.module)
             shapes = (snn.tensor_of(arg).get_shape() for arg in network.input_args)
             return {name.data: shape for name, shape in zip(network.inputs, shapes, strict=True)}
+        if level_of(self.module) not in DIALECTS:
+            raise DiagnosticException(
+                f"the module is at level {level_of(self.module)}, which is written, not run; what runs is the level "
+                f"{runner('cpu').level}"
+            )
         return runner(self.target or level_of(self.module)).inputs(self.module)
 
     def run(
@@ -452,17 +487,20 @@ def compile(
 ) -> Program:
     """Compile a model, a path to one or a `nir.NIRGraph`, for a target; without one down to `snn`, which runs too.
 
-    options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template (see `nirc.backends.Options`).
+    options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template, inputs, triple, cpu, name (see
+    `nirc.backends.Options`).
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
     chosen = _options(options)
-    if until is None and passes is None and target is not None and (run := backend(target).runner) is not None:
-        until = run.level
     if isinstance(model, Program):
         source, module = model, model.module.clone()
     else:
         source = load(model, fixes=fixes, watch=watch)
         module = source.module
+    if until is None and passes is None and target is not None and (run := backend(target).runner) is not None:
+        levels, here = list(backend(target).stages(chosen)), level_of(module)
+        below = here in levels and levels.index(here) > levels.index(run.level)
+        until = here if below else run.level
     program = Program(module, target, chosen, source.source, watch or source.watch)
     try:
         with _long_lived():

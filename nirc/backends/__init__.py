@@ -7,7 +7,7 @@ its target is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from xdsl.dialects.builtin import ModuleOp
@@ -29,6 +29,10 @@ class Options:
     quantize: str | None = None
     calibrate: str | None = None
     template: str | None = None
+    inputs: str | None = None
+    triple: str | None = None
+    cpu: str | None = None
+    name: str | None = None
 
 
 class Evaluator(Protocol):
@@ -90,7 +94,9 @@ class Backend:
     emit     the target's own format, from the last level
     runner   how it runs, where it can
     chip     what else there is where the target is a chip
-    emits_by the options that `emit` looks at
+    emits_by the options that writing looks at
+    formats  what else it writes from the last level, by the name that --emit takes; `emit` may be among them
+    beside   files that belong to what is written, by the ending that takes the place of its own
     """
 
     name: str
@@ -100,6 +106,10 @@ class Backend:
     runner: Runner | None = None
     chip: Chip | None = None
     emits_by: tuple[str, ...] = ()
+    formats: Mapping[str, Callable[[ModuleOp, Options], bytes]] = field(
+        default_factory=dict[str, Callable[[ModuleOp, Options], bytes]]
+    )
+    beside: Callable[[ModuleOp, Options], dict[str, bytes]] | None = None
 
 
 def _nir() -> Backend:
@@ -114,10 +124,16 @@ def _cpu() -> Backend:
     return BACKEND
 
 
+def _c() -> Backend:
+    from nirc.backends.c import BACKEND
+
+    return BACKEND
+
+
 def _xylo() -> Backend:
     from nirc.backends.xylo import BACKEND
 
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "xylo": _xylo}
+BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "c": _c, "xylo": _xylo}

@@ -13,13 +13,16 @@ step, from one element, and, of an input, from one sample to the next.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
+import numpy as np
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FlatSymbolRefAttrConstr,
     IntegerAttr,
+    IntegerType,
     StringAttr,
     SymbolRefAttr,
     UnitAttr,
@@ -32,12 +35,14 @@ from xdsl.irdl import (
     ParsePropInAttrDict,
     irdl_attr_definition,
     irdl_op_definition,
+    opt_prop_def,
     param_def,
     prop_def,
 )
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Dense, Tensor, as_dense
+from nirc.dialects.dense import Array, Dense, Tensor, array, as_dense, dtype_of
+from nirc.dialects.nir import integers
 
 
 @irdl_attr_definition
@@ -74,6 +79,28 @@ class ArgumentAttr(ParametrizedAttribute):
         """The content where it is known."""
         return as_dense(self.content)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What an element is in memory: a byte without sign for a spike or an event count."""
+        dtype = dtype_of(self.tensor.element_type)
+        return np.dtype(np.uint8) if dtype.itemsize == 1 else dtype
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes as they stand in memory: of outputs and states that are images the channels last."""
+        shape = self.tensor.get_shape()
+        return (*shape[1:], shape[0]) if self._is_image() else shape
+
+    def _is_image(self) -> bool:
+        return self.role.data in ("output", "state") and len(self.tensor.get_shape()) == 3
+
+    def filled(self) -> Array:
+        """The content, element by element as it stands in memory."""
+        held = self.held
+        assert held is not None
+        values = np.broadcast_to(array(held), self.tensor.get_shape())
+        return np.ravel(np.moveaxis(values, 0, -1) if self._is_image() else values).astype(self.dtype)
+
     def verify(self) -> None:
         if self.role.data not in self.ROLES:
             raise VerifyException(f"role must be one of {', '.join(self.ROLES)}, got '{self.role.data}'")
@@ -83,27 +110,55 @@ class ArgumentAttr(ParametrizedAttribute):
 
 @irdl_op_definition
 class KernelOp(IRDLOperation):
-    """The contract of a function; lanes: samples that it runs side by side."""
+    """The contract of a function.
+
+    lanes: samples that it runs side by side. fractions: where numbers are fixed-point, how many bits of each argument's
+    elements stand behind the binary point; 0 for what counts or is true.
+    """
 
     name = "cpu.kernel"
 
     function = prop_def(FlatSymbolRefAttrConstr)
     arguments = prop_def(ArrayAttr[ArgumentAttr])
     lanes = prop_def(IntegerAttr)
+    fractions = opt_prop_def(DenseArrayBase)
 
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$function attr-dict"
 
-    def __init__(self, name: str, arguments: Iterable[ArgumentAttr], lanes: int = 1):
-        held = ArrayAttr(arguments)
+    def __init__(
+        self,
+        name: str,
+        arguments: Iterable[ArgumentAttr],
+        lanes: int = 1,
+        fractions: DenseArrayBase[IntegerType] | None = None,
+    ):
         super().__init__(
-            properties={"function": SymbolRefAttr(name), "arguments": held, "lanes": IntegerAttr(lanes, i64)}
+            properties={
+                "function": SymbolRefAttr(name),
+                "arguments": ArrayAttr(arguments),
+                "lanes": IntegerAttr(lanes, i64),
+                "fractions": fractions,
+            }
         )
 
     def strides(self, argument: ArgumentAttr) -> int:
         """How many strides follow an argument."""
         strides = {"input": 1, "output": 1} if self.lanes.value.data == 1 else {"input": 3, "output": 2}
         return strides.get(argument.role.data, 0)
+
+    def fraction(self, argument: ArgumentAttr) -> int:
+        """How many bits of an argument's elements stand behind the binary point."""
+        if self.fractions is None:
+            return 0
+        return integers(self.fractions)[list(self.arguments).index(argument)]
+
+    @property
+    def level(self) -> str:
+        """`loops`, or `llvm` where the function is lowered."""
+        module = self.parent_op()
+        assert module is not None
+        return "llvm" if any(op.name == "llvm.func" for op in module.regions[0].block.ops) else "loops"
 
     def of(self, role: str) -> list[ArgumentAttr]:
         """The arguments of one role."""

@@ -637,6 +637,11 @@ class NetworkOp(IRDLOperation):
                 raise VerifyException(f"state {quote(state.label)}: its initial value is not {tensor_of(before)}")
         seen = set[SSAValue](block.args)
         self.verify_order(block, seen)
+        for state, argument, value in zip(self.states, self.state_args, self.next_values, strict=True):
+            owner = [value.owner] if isinstance(value.owner, ScanOp) else []
+            scans = {op for op in (*owner, *(use.operation.parent_op() for use in argument.uses)) if op is not self}
+            if len(scans) > 1:
+                raise VerifyException(f"state {quote(state.label)} belongs to {len(scans)} scans")
 
     def verify_order(self, block: Block, seen: set[SSAValue]) -> None:
         """Raise VerifyException where an op of a block reads what is not there yet."""

@@ -213,6 +213,42 @@ def write_whole(path: str, content: bytes) -> None:
         raise DiagnosticException(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def write_files(path: str, files: Mapping[str, bytes]) -> None:
+    """Write a file, under the empty text, and what belongs beside it, by the ending that takes the place of its own;
+    each whole or not at all.
+
+    Nothing stands beside what is no regular file. Raises DiagnosticException with everything that keeps the files from
+    being written, among it a file that nirc would have to overwrite though nobody named it and others wrote it.
+    """
+    regular = os.path.isfile(path) or not os.path.exists(path)
+    named = {ending: beside(path, ending) if ending else path for ending in files if regular or not ending}
+    faults = list[str]()
+    for ending, name in named.items():
+        if ending and name == path:
+            faults.append(f"{path}: is the name of what belongs beside it; give another ending than {ending}")
+        elif ending and os.path.exists(name) and not _alike(name, files[ending]):
+            faults.append(f"{name}: belongs beside {path}, but nirc did not write what stands there; give another name")
+    if faults:
+        raise DiagnosticException("\n".join(faults))
+    for ending in reversed(named):
+        write_whole(named[ending], files[ending])
+
+
+def _alike(path: str, content: bytes) -> bool:
+    """Whether what stands there begins as what nirc writes: the first words after the first name."""
+    mark = content.split(b"\n", 1)[0].partition(b": ")[2]
+    try:
+        with open(path, "rb") as file:
+            return mark in file.readline(4096)
+    except OSError:
+        return False
+
+
+def beside(path: str, ending: str) -> str:
+    """The name of a file that belongs to another."""
+    return str(Path(path).with_suffix(ending))
+
+
 def check_writable(path: str, *inputs: str) -> list[str]:
     """What would keep a file from being written, before any work is done for it; inputs are never overwritten."""
     folder = os.path.dirname(path) or "."

@@ -85,6 +85,18 @@ def _convert_snn_to_loops() -> type[ModulePass]:
     return ConvertSnnToLoopsPass
 
 
+def _snn_round_constants() -> type[ModulePass]:
+    from nirc.passes.snn_round_constants import SnnRoundConstantsPass
+
+    return SnnRoundConstantsPass
+
+
+def _convert_loops_to_fixed() -> type[ModulePass]:
+    from nirc.passes.convert_loops_to_fixed import ConvertLoopsToFixedPass
+
+    return ConvertLoopsToFixedPass
+
+
 def _convert_loops_to_llvm() -> type[ModulePass]:
     from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 
@@ -152,7 +164,9 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
     "snn-split-components": _snn_split_components,
+    "snn-round-constants": _snn_round_constants,
     "convert-snn-to-loops": _convert_snn_to_loops,
+    "convert-loops-to-fixed": _convert_loops_to_fixed,
     "convert-loops-to-llvm": _convert_loops_to_llvm,
     "convert-snn-to-xylo": _convert_snn_to_xylo,
     "xylo-fit-time-constants": _xylo_fit_time_constants,

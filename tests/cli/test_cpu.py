@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -105,14 +106,16 @@ def test_batches_and_threads(nirc: Nirc, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not X86, reason="reads an ELF file of x86")
 def test_an_object_file(nirc: Nirc, tmp_path: Path) -> None:
-    """e_machine 62 is x86-64, e_type 1 an object that can be linked."""
+    """e_machine 62 is x86-64, e_type 1 an object that can be linked; weights and a header come with it."""
     assert nirc(GESTURES, "--target", "cpu", "-o", "x.o").status == 0
     content = (tmp_path / "x.o").read_bytes()
     assert content[:6] == b"\x7fELF\x02\x01"
     assert [int.from_bytes(content[at : at + 2], "little") for at in (16, 18)] == [1, 62]
-    assert len(content) < 20_000  # the weights are no part of it
-    weights = np.float32(1.0).tobytes()
-    assert content.count(weights) < 20
+    with h5py.File(GESTURES) as file:
+        weight = np.asarray(file["node/nodes/fc_out/weight"], np.float32)
+    assert weight.shape[0] <= 64  # one tile, input by input
+    assert content.count(weight.T.tobytes()) == 1
+    assert "gestures_run(" in (tmp_path / "x.h").read_text()
 
 
 def test_the_same_model_gives_the_same_object(nirc: Nirc, tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_an_object_goes_to_standard_output() -> None:
     command = [sys.executable, "-m", "nirc", str(GESTURES), "--target", "cpu"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
-    assert b"main" in done.stdout
+    assert b"gestures_run" in done.stdout
 
 
 def test_loops_are_printed(nirc: Nirc) -> None:
@@ -170,14 +173,22 @@ def test_each_pass_is_verified_and_timed(nirc: Nirc) -> None:
         assert name in result.err
 
 
-@pytest.mark.xfail(strict=True, reason="the driver goes on from printed nir, snn and chips only")
 @pytest.mark.parametrize("level", ["loops", "llvm"])
 def test_a_printed_level_is_compiled_on(nirc: Nirc, tmp_path: Path, level: str) -> None:
     nirc(GESTURES, "--target", "cpu", "-o", "direct.o")
     assert nirc(GESTURES, "--target", "cpu", "--emit", level, "-o", "level.mlir").status == 0
-    result = nirc("level.mlir", "--target", "cpu", "-o", "level.o")
+    result = nirc("level.mlir", "--target", "cpu", "--name", "gestures", "-o", "level.o")
     assert (result.status, result.lines[:1]) == (0, ["assumptions:"])
     assert (tmp_path / "level.o").read_bytes() == (tmp_path / "direct.o").read_bytes()
+    assert (tmp_path / "level.h").read_bytes() == (tmp_path / "direct.h").read_bytes()
+
+
+@pytest.mark.parametrize("level", ["loops", "llvm"])
+def test_a_printed_level_does_not_run(nirc: Nirc, tmp_path: Path, level: str) -> None:
+    nirc(GESTURES, "--target", "cpu", "--emit", level, "-o", "level.mlir")
+    result = nirc("run", "level.mlir", "--target", "cpu", "--input", RASTER, "-o", "x.npz")
+    assert result.status == 1
+    assert f"the module is at level {level}, which is written, not run; what runs is the level snn" in result.err
 
 
 # Flags

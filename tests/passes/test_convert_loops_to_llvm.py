@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from xdsl.dialects import llvm
+from xdsl.dialects.builtin import StringAttr
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects.dense import Array
+from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass
 
 sys.path.append(str(Path(__file__).parent))
-from loop_functions import call, lowered, parsed
+from loop_functions import call, context, lowered, parsed
 
 F32 = np.array(
     [0.0, -0.0, 1.0, -1.0, 0.1, -2.5, 2.5, 1e30, -1e30, 1e-45, np.inf, -np.inf, np.nan, 16777217], np.float32
@@ -282,3 +284,40 @@ def test_golden(golden: Callable[[str], None]) -> None:
     golden(f"{lowered(parsed(function(body, F32, F32, kinds=('f32', 'f32'))))!s}\n")
     with np.errstate(all="ignore"):
         assert_bits(apply(body, ("f32", "f32"), F32), np.floor(F32 + F32))
+
+
+@pytest.mark.parametrize(
+    ("triple", "width"),
+    [("riscv32-unknown-elf", 32), ("thumbv7em-none-eabi", 32), ("aarch64-linux-gnu", 64), ("x86_64-linux-gnu", 64)],
+)
+def test_an_index_is_as_wide_as_a_pointer_of_the_machine(triple: str, width: int) -> None:
+    body = "%k = arith.index_cast %n : index to i64\n%r = arith.addi %k, %a0 : i64"
+    module = parsed(function(body, I64, I64, kinds=("i64", "i64")))
+    ConvertLoopsToLlvmPass(triple).apply(context(), module)
+    module.verify()
+    assert module.attributes["llvm.target_triple"] == StringAttr(triple)
+    (main,) = module.ops
+    text = str(main)
+    assert isinstance(main, llvm.FuncOp)
+    assert [str(kind) for kind in main.function_type.inputs] == [f"i{width}", "!llvm.ptr", "!llvm.ptr"]
+    assert ("llvm.sext" in text) == (width == 32)
+
+
+def test_without_a_triple_an_index_has_64_bits() -> None:
+    (main,) = lowered(parsed(function("%r = arith.addf %a0, %a0 : f32", F32, F32, kinds=("f32", "f32")))).ops
+    assert isinstance(main, llvm.FuncOp)
+    assert str(main.function_type.inputs.data[0]) == "i64"
+
+
+def test_what_32_bits_do_not_reach_is_refused() -> None:
+    text = function("%r = arith.addf %a0, %a0 : f32", F32, F32, kinds=("f32", "f32"))
+    text = text.replace("constant 14 : index", "constant 2147483648 : index")
+    lowered(parsed(text))
+    with pytest.raises(PassFailedException, match="index 2147483648, which pointers of 32 bits do not reach"):
+        ConvertLoopsToLlvmPass("riscv32-unknown-elf").apply(context(), parsed(text))
+
+
+def test_a_machine_that_llvm_does_not_know() -> None:
+    module = parsed(function("%r = arith.addf %a0, %a0 : f32", F32, F32, kinds=("f32", "f32")))
+    with pytest.raises(PassFailedException, match=r"^triple 'vax': LLVM has no such machine; known are for instance"):
+        ConvertLoopsToLlvmPass("vax").apply(context(), module)

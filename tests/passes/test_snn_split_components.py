@@ -12,8 +12,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import VerifyException
 
 import nirc
+from nirc.backends.cpu.run import CpuEvaluator
 from nirc.dialects import snn
 from nirc.interpreters.snn import SnnEvaluator
+from nirc.passes import convert_snn_to_loops
 from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -158,3 +160,24 @@ def test_a_scan_does_not_read_its_own_results(parse: Parse) -> None:
     body = "%y = snn.scan {\n" + product("w", "y") + f"snn.yield %w : {ROW}\n}} : {ROW}"
     with pytest.raises(VerifyException, match=r"snn\.linear uses a value of snn\.scan before it is there"):
         parse(network(body, "", "", f"%y : {ROW}")).verify()
+
+
+def test_a_state_belongs_to_one_scan(parse: Parse) -> None:
+    body = (
+        "%a = snn.scan {\n" + filtered("f", "x", "v") + f"snn.yield %f : {ROW}\n}} : {ROW}\n"
+        "%y = snn.scan {\n" + product("w", "v") + f"snn.yield %w : {ROW}\n}} : {ROW}"
+    )
+    with pytest.raises(VerifyException, match=r"state 'n\.v' belongs to 2 scans"):
+        parse(network(body, "v", "v", f"%y, %a : {ROW}, {ROW}")).verify()
+
+
+def test_what_stands_beside_scans(ctx: Context, parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IR by hand may mix both; then all share a loop over time, which is right for any order."""
+    monkeypatch.setattr(convert_snn_to_loops, "RESIDENT", 0)
+    body = "%a = snn.scan {\n" + product("w", "x") + f"snn.yield %w : {ROW}\n}} : {ROW}\n" + filtered("y", "a", "v")
+    text = network(body, "v", "v", f"%y, %y : {ROW}, {ROW}")
+    x = np.random.default_rng(5).normal(0, 1, (9, 2, 2))
+    (op,) = parse(text).ops
+    assert isinstance(op, snn.NetworkOp)
+    expected = SnnEvaluator(op, 2).run({"x": x})["y"]
+    assert CpuEvaluator(parse(text), 2).run({"x": x})["y"].tobytes() == expected.tobytes()

@@ -1,9 +1,16 @@
+from collections.abc import Iterable
+
 """What nirc uses of llvmlite.binding."""
 
+class ValueRef:
+    blocks: Iterable[ValueRef]
+
 class ModuleRef:
+    functions: Iterable[ValueRef]
     def verify(self) -> None: ...
 
 class TargetMachine:
+    target_data: object
     def emit_object(self, module: ModuleRef) -> bytes: ...
     def emit_assembly(self, module: ModuleRef) -> str: ...
 

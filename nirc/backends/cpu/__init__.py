@@ -1,6 +1,8 @@
-"""Target `cpu`: a kernel for this machine, from `nir` to machine code; writes an object file."""
+"""Target `cpu`: a kernel for this machine or another, from `nir` to machine code; writes what a C program links."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from xdsl.dialects.builtin import ModuleOp
 
@@ -19,15 +21,24 @@ def stages(options: Options) -> Stages:
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (ConvertNirToSnnPass(options.dt, options.scheme, options.reset, precision=options.precision),),
-        "loops": (SnnSplitComponentsPass(), ConvertSnnToLoopsPass()),
-        "llvm": (ConvertLoopsToLlvmPass(),),
+        "loops": (SnnSplitComponentsPass(), ConvertSnnToLoopsPass(inputs=options.inputs or "graded")),
+        "llvm": (ConvertLoopsToLlvmPass(options.triple),),
     }
 
 
-def _emit(module: ModuleOp, options: Options) -> bytes:
-    from nirc.backends.cpu.compile import object_file
+def _format(name: str) -> Callable[[ModuleOp, Options], bytes]:
+    def emit(module: ModuleOp, options: Options) -> bytes:
+        from nirc.backends.cpu.ahead import FORMATS
 
-    return object_file(module)
+        return FORMATS[name](module, options)
+
+    return emit
+
+
+def _beside(module: ModuleOp, options: Options) -> dict[str, bytes]:
+    from nirc.backends.cpu.ahead import header
+
+    return header(module, options)
 
 
 def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:
@@ -44,8 +55,11 @@ def _inputs(module: ModuleOp) -> dict[str, tuple[int, ...]]:
 
 BACKEND = Backend(
     "cpu",
-    "A kernel for this machine, event-driven, compiled by LLVM; written as an object file",
+    "A kernel for this machine, event-driven, compiled by LLVM; written as an object file and a C header",
     stages,
-    _emit,
+    _format("obj"),
     Runner("snn", _evaluator, _inputs),
+    emits_by=("cpu", "name"),
+    formats={name: _format(name) for name in ("llvmir", "asm", "obj", "shared")},
+    beside=_beside,
 )

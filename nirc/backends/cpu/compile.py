@@ -11,7 +11,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -21,7 +21,7 @@ import llvmlite.binding as llvm
 from xdsl.backend.llvm.convert import convert_module
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.llvm import FuncOp
 from xdsl.ir import Attribute, SSAValue
 
@@ -68,15 +68,36 @@ _LARGE = 100
 """Blocks beyond which loops are not unrolled: that takes most of LLVM's time, and gains little in images' kernels."""
 
 
+def _functions(module: ModuleOp, names: Mapping[str, str]) -> ModuleOp:
+    """The module's functions alone, some under another name."""
+    functions = [op.clone() for op in module.ops if isinstance(op, FuncOp)]
+    for function in functions:
+        function.sym_name = StringAttr(names.get(function.sym_name.data, function.sym_name.data))
+    return ModuleOp(functions)
+
+
+def translated(module: ModuleOp, machine: Machine, hidden: Mapping[str, str] | None = None) -> str:
+    """LLVM IR; functions to hide from what loads the file, under another name."""
+    hidden = hidden or {}
+    translation = convert_module(_functions(module, hidden), fallback_target_triple=machine.triple)
+    for name in hidden.values():
+        translation.get_global(name).linkage = "hidden"  # pyright: ignore[reportUnknownMemberType]
+    return str(translation)
+
+
 def optimized(module: ModuleOp, machine: Machine, *, pic: bool = False) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
     """LLVM IR after LLVM's optimisation, and the code generator that it suits."""
+    return optimized_text(translated(module, machine), machine, pic=pic)
+
+
+def optimized_text(text: str, machine: Machine, *, pic: bool = False) -> tuple[llvm.ModuleRef, llvm.TargetMachine]:
+    """The same of LLVM IR."""
     target = machine.target(pic=pic)
-    functions = [op.clone() for op in module.ops if isinstance(op, FuncOp)]
-    parsed = llvm.parse_assembly(str(convert_module(ModuleOp(functions), fallback_target_triple=machine.triple)))
+    parsed = llvm.parse_assembly(text)
     parsed.verify()
     options = llvm.PipelineTuningOptions(speed_level=2)
     options.loop_vectorization = True
-    options.loop_unrolling = sum(len(function.body.blocks) for function in functions) <= _LARGE
+    options.loop_unrolling = sum(1 for function in parsed.functions for _ in function.blocks) <= _LARGE
     options.slp_vectorization = True
     passes = llvm.create_pass_builder(target, options)
     passes.getModulePassManager().run(parsed, passes)

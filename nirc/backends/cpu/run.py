@@ -17,7 +17,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.backends.cpu.compile import Compiled, load, object_of_loops
 from nirc.dialects import cpu, snn
-from nirc.dialects.dense import Array, array, dtype_of, shape_text
+from nirc.dialects.dense import Array, array, shape_text
 from nirc.dialects.nir import quote
 from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
 from nirc.passes.snn_split_components import SnnSplitComponentsPass
@@ -113,14 +113,9 @@ class _Argument:
     def of(argument: cpu.ArgumentAttr) -> _Argument:
         """What the attribute says."""
         kind, held, role = argument.tensor, argument.held, argument.role.data
-        dtype, shape = dtype_of(kind.element_type), kind.get_shape()
-        content = None if held is None else array(held)
-        if content is not None and role == "state":
-            content = np.broadcast_to(content, shape)
-            content = np.moveaxis(content, -3, -1) if len(shape) == 3 else content
-            content = content.reshape(-1, 1)
-        stored = np.dtype(np.uint8) if dtype.itemsize == 1 else dtype
-        return _Argument(role, argument.label.data, shape, stored, kind.element_type == i1, content)
+        content = None if held is None else argument.filled().reshape(-1, 1) if role == "state" else array(held)
+        spikes = kind.element_type == i1
+        return _Argument(role, argument.label.data, kind.get_shape(), argument.dtype, spikes, content)
 
     @property
     def size(self) -> int:

@@ -1,13 +1,14 @@
 """`convert-loops-to-llvm`: functions of `arith`, `math`, `memref` and `cf` become functions of the `llvm` dialect.
 
-An index is i64, a memref of one axis a pointer that aliases no other parameter, an access a GEP; nothing is fast-math,
-so results are IEEE's. Loops over samples become vectors (see `samples`), then `scf` goes, by xDSL's
-convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over `ptr` casts addresses to integers, which LLVM
-cannot vectorise.
+An index is as wide as a pointer, a memref of one axis a pointer that aliases no other parameter, an access a GEP;
+nothing is fast-math, so results are IEEE's. Loops over samples become vectors (see `samples`), then `scf` goes, by
+xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over `ptr` casts addresses to integers,
+which LLVM cannot vectorise.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,8 +21,10 @@ from xdsl.dialects.builtin import (
     DictionaryAttr,
     IndexType,
     IntegerAttr,
+    IntegerType,
     MemRefType,
     ModuleOp,
+    StringAttr,
     UnitAttr,
     VectorType,
     i32,
@@ -66,20 +69,29 @@ _INTRINSIC: dict[type[Operation], str] = {
 class ConvertLoopsToLlvmPass(ModulePass):
     """Lower every function of the module.
 
-    Raises PassFailedException with every op that has no counterpart.
+    triple  the machine in LLVM's words, which the module keeps as `llvm.target_triple` and whose pointers say how wide
+            an index is; without one pointers have 64 bits
+
+    Raises PassFailedException where LLVM does not know the triple, and with every op that has no counterpart.
     """
 
     name = "convert-loops-to-llvm"
+
+    triple: str | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.ops:
             if isinstance(function, func.FuncOp):
                 vectorize_samples(function)
+        index = i64
+        if self.triple is not None:
+            index = IntegerType(_pointer_bits(self.triple))
+            op.attributes["llvm.target_triple"] = StringAttr(self.triple)
         ConvertScfToCf().apply(ctx, op)
         faults = set[str]()
         for function in tuple(op.ops):
             if isinstance(function, func.FuncOp):
-                lowered = _Function(faults).lower(function)
+                lowered = _Function(faults, index).lower(function)
                 op.body.block.insert_op_before(lowered, function)
                 function.detach()
                 function.erase()
@@ -107,24 +119,41 @@ def _alignment(kind: Attribute) -> int:
     return cast(VectorType[Any], kind).element_type.bitwidth // 8
 
 
-def _kind(kind: Attribute) -> Attribute:
-    if isinstance(kind, IndexType):
-        return i64
-    return llvm.LLVMPointerType() if isinstance(kind, MemRefType) else kind
+def _pointer_bits(triple: str) -> int:
+    """From LLVM's data layout; pointers have 64 bits where it is silent."""
+    import llvmlite.binding
+
+    llvmlite.binding.initialize_all_targets()
+    llvmlite.binding.initialize_all_asmprinters()
+    try:
+        layout = str(llvmlite.binding.Target.from_triple(triple).create_target_machine().target_data)
+    except RuntimeError:
+        raise PassFailedException(
+            f"triple '{triple}': LLVM has no such machine; known are for instance x86_64-linux-gnu, aarch64-linux-gnu, "
+            "thumbv7em-none-eabihf, riscv32-unknown-elf"
+        ) from None
+    found = re.search(r"(?:^|-)p:(\d+)", layout)
+    return int(found[1]) if found else 64
 
 
 class _Function:
     """One function's blocks and values, old and new."""
 
-    def __init__(self, faults: set[str]):
-        self.faults = faults
+    def __init__(self, faults: set[str], index: IntegerType):
+        self.faults, self.index = faults, index
         self.values = dict[SSAValue, SSAValue]()
         self.blocks = dict[Block, Block]()
+
+    def kind(self, kind: Attribute) -> Attribute:
+        """The type that stands for another."""
+        if isinstance(kind, IndexType):
+            return self.index
+        return llvm.LLVMPointerType() if isinstance(kind, MemRefType) else kind
 
     def lower(self, function: func.FuncOp) -> llvm.FuncOp:
         """The same function in the llvm dialect."""
         for block in function.body.blocks:
-            new = Block(arg_types=[_kind(arg.type) for arg in block.args])
+            new = Block(arg_types=[self.kind(arg.type) for arg in block.args])
             self.blocks[block] = new
             for before, after in zip(block.args, new.args, strict=True):
                 after.name_hint = before.name_hint
@@ -132,7 +161,7 @@ class _Function:
         for block in function.body.blocks:
             for op in block.ops:
                 self.append(op, self.blocks[block])
-        inputs = [_kind(kind) for kind in function.function_type.inputs]
+        inputs = [self.kind(kind) for kind in function.function_type.inputs]
         attributes = [
             DictionaryAttr({"llvm.noalias": UnitAttr()} if isinstance(kind, llvm.LLVMPointerType) else {})
             for kind in inputs
@@ -159,8 +188,12 @@ class _Function:
             case arith.ConstantOp():
                 number: Attribute = op.value
                 if isinstance(number, IntegerAttr) and isinstance(op.result.type, IndexType):
-                    number = IntegerAttr(number.value.data, i64)
-                result = add(llvm.ConstantOp(number, _kind(op.result.type)))
+                    value = number.value.data
+                    if not -(1 << (self.index.bitwidth - 1)) <= value < 1 << (self.index.bitwidth - 1):
+                        self.faults.add(f"index {value}, which pointers of {self.index.bitwidth} bits do not reach")
+                        value = 0
+                    number = IntegerAttr(value, self.index)
+                result = add(llvm.ConstantOp(number, self.kind(op.result.type)))
             case arith.CmpiOp():
                 result = add(llvm.ICmpOp(x[0], x[1], IntegerAttr(op.predicate.value.data, i64)))
             case arith.CmpfOp() if isinstance(x[0].type, VectorType):
@@ -174,7 +207,7 @@ class _Function:
             case arith.SelectOp():
                 result = add(llvm.SelectOp(x[0], x[1], x[2]))
             case arith.IndexCastOp():
-                result = self.index_cast(x[0], _kind(op.result.type), add)
+                result = self.index_cast(x[0], self.kind(op.result.type), add)
             case math.FloorOp():
                 result = add(llvm.FFloorOp(x[0]))
             case memref.LoadOp():
@@ -206,13 +239,13 @@ class _Function:
             case _ if kind in _BINARY:
                 result = add(_BINARY[kind](x[0], x[1]))
             case _ if kind in _CAST:
-                result = add(_CAST[kind](x[0], _kind(op.results[0].type)))
+                result = add(_CAST[kind](x[0], self.kind(op.results[0].type)))
             case _ if kind in _INTRINSIC:
-                result = add(llvm.CallIntrinsicOp(self.intrinsic(op), x, [_kind(op.results[0].type)]))
+                result = add(llvm.CallIntrinsicOp(self.intrinsic(op), x, [self.kind(op.results[0].type)]))
             case _:
                 self.faults.add(op.name)
                 for value in op.results:
-                    self.values[value] = add(llvm.UndefOp(_kind(value.type)))
+                    self.values[value] = add(llvm.UndefOp(self.kind(value.type)))
         if result is not None:
             old: SSAValue = op.results[0]
             result.name_hint = old.name_hint
@@ -225,8 +258,8 @@ class _Function:
         return ".".join([_INTRINSIC[type(op)], *map(_suffix, kinds)])
 
     def compared(self, op: arith.CmpfOp, x: list[SSAValue], add: Callable[[Operation], SSAValue]) -> SSAValue:
-        """A comparison of vectors by the class of the difference: its sign is right, as no difference of two numbers
-        underflows to 0. The llvm dialect's own compares no vectors in xDSL 0.74."""
+        """A comparison of vectors with what is finite, by the class of the difference: its sign is right, as no
+        difference of two numbers underflows to 0. The llvm dialect's own compares no vectors in xDSL 0.74."""
         predicate = list(arith.CMPF_COMPARISON_OPERATIONS)[op.predicate.value.data]
         classes = add(llvm.ConstantOp(IntegerAttr(_CLASSES[predicate], i32), i32))
         name = f"llvm.is.fpclass.{_suffix(x[0].type)}"
@@ -239,7 +272,7 @@ class _Function:
         return add(llvm.ShuffleVectorOp(one, one, DenseArrayBase.from_list(i32, [0] * _lanes(kind)), kind))
 
     def index_cast(self, value: SSAValue, kind: Attribute, add: Callable[[Operation], SSAValue]) -> SSAValue:
-        """Between i64 and another width, sign kept."""
+        """Between an index and an integer of some width, sign kept."""
         width: Any = kind
         held: Any = value.type
         if held == width:

@@ -89,6 +89,7 @@ class _Function:
         self.entry = Block()
         self.parameters: list[BlockArgument[Attribute]] = [BlockArgument(IndexType(), self.entry, 0)]
         self.code = Code(self.entry, lanes)
+        self.split = any(isinstance(op, snn.ScanOp) for op in network.body.block.ops)
         self.parts = _parts(network, lanes)
         """The ops of each loop over time."""
         self.ops = [op for part in self.parts for op in part]
@@ -343,6 +344,7 @@ class _Function:
         ]
         return (
             _is_layer(self.parts[part], self.nexts)
+            and self.split
             and self.lanes == 1
             and all(self.home(value) != part for value in moved)
         )
@@ -546,20 +548,22 @@ def _label(op: snn.SnnOp) -> str:
 
 
 def _parts(network: snn.NetworkOp, lanes: int) -> list[list[snn.SnnOp]]:
-    """The ops of each loop over time, out of their scans."""
+    """The ops of each loop over time, out of their scans; one loop where there are none."""
     states = frozenset(network.state_args)
+    scans = [op for op in network.body.block.ops if isinstance(op, snn.ScanOp)]
+    inside = [[op for op in scan.body.block.ops if isinstance(op, snn.SnnOp)] for scan in scans]
+    for scan in scans:
+        for result, value in zip(scan.outputs, scan.yielded.values, strict=True):
+            result.replace_all_uses_with(value)
+    every = [op for op in network.body.block.walk() if isinstance(op, snn.SnnOp)]
+    if lanes > 1 or len(every) != sum(map(len, inside)):
+        return [every]
     parts = list[list[snn.SnnOp]]()
-    for op in tuple(network.body.block.ops):
-        scan = [op]
-        if isinstance(op, snn.ScanOp):
-            scan = [inner for inner in op.body.block.ops if isinstance(inner, snn.SnnOp)]
-            for result, value in zip(op.outputs, op.yielded.values, strict=True):
-                result.replace_all_uses_with(value)
-        inside = [inner for inner in scan if isinstance(inner, snn.SnnOp)]
-        if parts and (lanes > 1 or not any(_is_layer(ops, states) for ops in (inside, parts[-1]))):
-            parts[-1] += inside
-        elif inside:
-            parts.append(inside)
+    for ops in inside:
+        if parts and not any(_is_layer(part, states) for part in (ops, parts[-1])):
+            parts[-1] += ops
+        else:
+            parts.append(ops)
     return parts or [[]]
 
 
