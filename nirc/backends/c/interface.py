@@ -130,9 +130,9 @@ class Interface:
         for argument in self.ports:
             lines.append(f"  {argument.role.data} {quote(argument.label.data)}: steps x {self.layout(argument)}")
         lines += [
-            "Rasters and the state do not overlap, and inputs hold finite numbers: nothing is checked. A run goes on",
-            "from where the last one ended, so one call of n steps does the same as n calls of one. Threads may run at",
-            "once, each on a state of its own.",
+            "Rasters and the state do not overlap, and the numbers of inputs are finite: nothing is checked. A run",
+            "goes on from where the last one ended, so one call of n steps does the same as n calls of one. Threads",
+            "may run at once, each on a state of its own.",
         ]
         return lines
 

@@ -46,8 +46,7 @@ def header(module: ModuleOp, options: Options) -> dict[str, bytes]:
 def object_file(module: ModuleOp, options: Options) -> bytes:
     """An object file for a linker."""
     ahead = _Ahead(module, options)
-    content = ahead.target.emit_object(ahead.module)
-    return ahead.data.put(content, ahead.data.reserved(), bytes(ahead.data.content))
+    return ahead.data.put_into(ahead.target.emit_object(ahead.module))
 
 
 def assembly(module: ModuleOp, options: Options) -> bytes:
@@ -146,11 +145,8 @@ class _Data:
         self.content += bytes(-len(self.content) % _ALIGNMENT)
         return start
 
-    def reserved(self) -> bytes:
-        """The block that LLVM writes in the data's place."""
-        return self.mark() + bytes(len(self.content) - _MARK_SIZE) if self.content else b""
-
     def mark(self) -> bytes:
+        """What the block starts with; zeros follow."""
         return hashlib.sha256(self.content).digest()
 
     def declaration(self) -> str:
@@ -164,14 +160,14 @@ class _Data:
             f'<{{ {kinds[0]} c"{digits}", {kinds[1]} zeroinitializer }}>, align {_ALIGNMENT}\n'
         )
 
-    def put(self, content: bytes, reserved: bytes, data: bytes) -> bytes:
-        """The data in the place of the block."""
-        if not reserved:
-            return content
-        at = content.find(reserved)
-        if at < 0 or content.find(self.mark(), at + 1) >= 0:
+    def put_into(self, file: bytes) -> bytes:
+        """The file with the data in the place of the block."""
+        if not self.content:
+            return file
+        at = file.find(self.mark() + bytes(len(self.content) - _MARK_SIZE))
+        if at < 0 or file.find(self.mark(), at + 1) >= 0:
             raise RuntimeError("the block that LLVM reserved for the data is not there once")
-        return b"".join([content[:at], data, content[at + len(data) :]])
+        return b"".join([file[:at], self.content, file[at + len(self.content) :]])
 
     def words(self) -> str:
         """Directives of assemblers, eight words a line."""
