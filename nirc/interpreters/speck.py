@@ -1,0 +1,327 @@
+"""The `speck` evaluators: the vendor's time-stepped model, and the event-driven one of the chip's documentation.
+
+Both as the dialect's header states them, layer by layer over chunks of steps: spikes only go on, so a layer's input is
+complete before it runs. They differ where a layer gets several events in a step, and each says which one it is.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from xdsl.utils.exceptions import DiagnosticException
+
+from nirc.dialects import speck
+from nirc.dialects.dense import Array
+from nirc.dialects.nir import integers
+from nirc.interpreters.events import event_counts, refuse_unknown
+
+_CHUNK = 1 << 22
+"""Values of the largest layer's raster that are held at once."""
+
+
+class SpeckEvaluator(ABC):
+    """Runs a quantized network over rasters of event counts; membranes stay between calls until `reset`.
+
+    record: keys `node.spikes` and `node.v` of the network's layers, [F, rows, columns], v after the step.
+    """
+
+    about: ClassVar[str]
+    """Which model it is, as a prediction names it."""
+
+    def __init__(self, network: speck.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
+        self.network, self.batch, self.record = network, batch, record
+        self.layers = network.layers()
+        if not all(op.quantized() for op in self.layers.values()):
+            raise DiagnosticException("the network holds real numbers; run speck-quantize before the evaluator")
+        keys = [f"{name}.{state}" for name in self.layers for state in ("spikes", "v")]
+        refuse_unknown(record, keys, (port.node.data for port in network.outputs))
+        self.beyond = 0
+        self.reset()
+
+    def losses(self) -> list[str]:
+        """What the chip could not hold, as a user should hear it."""
+        if not self.beyond:
+            return []
+        return [f"membranes passed the chip's 16 bits {self.beyond} times, which no model here tells; scale down"]
+
+    def reset(self) -> None:
+        """All membranes to their initial values."""
+        self.v = {name: np.zeros((self.batch, *op.given), np.int64) for name, op in self.layers.items()}
+        for name, op in self.layers.items():
+            if op.initial is not None:
+                self.v[name][:] = op.numbers("initial")
+
+    def run(self, inputs: Mapping[str, Array], progress: Callable[[int], None] | None = None) -> dict[str, Array]:
+        """Feed rasters [T, B, N...] of event counts by input name; returns spike counts by output name and recorded
+        keys."""
+        ports = {port.node.data: integers(port.shape) for port in self.network.inputs}
+        counts = event_counts(inputs, ports, self.batch, 2**31 - 1)
+        steps = len(next(iter(counts.values())))
+        largest = max(math.prod(shape) for op in self.layers.values() for shape in (op.taken, op.given))
+        chunk = max(1, _CHUNK // (largest * self.batch))
+        watched = {port.node.data: f"{port.layer.data}.spikes" for port in self.network.outputs}
+        watched |= {key: key for key in self.record}
+        shapes = {port.node.data: integers(port.shape) for port in self.network.outputs}
+        shapes |= {key: self.layers[key.rpartition(".")[0]].given for key in self.record}
+        rasters = {name: np.zeros((steps, self.batch, *shape), np.int32) for name, shape in shapes.items()}
+        for start in range(0, steps, chunk):
+            found = self.advance({name: raster[start : start + chunk] for name, raster in counts.items()})
+            stop = min(start + chunk, steps)
+            for name, key in watched.items():
+                rasters[name][start:stop] = found[key].reshape(stop - start, self.batch, *shapes[name])
+            if progress is not None:
+                progress(stop)
+        return rasters
+
+    @abstractmethod
+    def advance(self, counts: Mapping[str, Array]) -> dict[str, Array]:
+        """Some steps; returns `layer.spikes` of all layers and recorded `layer.v`, [T, B, F, rows, columns]."""
+
+    def keeps_v(self, name: str) -> bool:
+        """Whether a layer's membranes are recorded."""
+        return f"{name}.v" in self.record
+
+
+class SteppedSpeckEvaluator(SpeckEvaluator):
+    """The vendor's software model, bit-exact with sinabs' DynapcnnNetwork: all events of a step at once."""
+
+    about = "stepped: all events of a step at once and several spikes of a neuron, as the vendor's software has it"
+
+    def advance(self, counts: Mapping[str, Array]) -> dict[str, Array]:
+        sources = self.network.sources()
+        found = dict[str, Array]()
+        for name, op in self.layers.items():
+            arriving = np.zeros((len(next(iter(counts.values()))), self.batch, *op.taken))
+            for port in self.network.inputs:
+                if port.layer.data == name:
+                    arriving += counts[port.node.data].reshape(arriving.shape)
+            for source, destination in sources[name]:
+                shift = destination.feature_shift.value.data
+                place = arriving[:, :, shift : shift + source.given[0]]
+                place += _pooled(found[f"{source.node.data}.spikes"], destination.pooling.value.data)
+            found[f"{name}.spikes"], v = self.integrate(name, op, _convolved(op, arriving))
+            if self.keeps_v(name):
+                found[f"{name}.v"] = v
+        return found
+
+    def integrate(self, name: str, op: speck.CoreOp, current: Array) -> tuple[Array, Array]:
+        """The neurons of a layer over some steps; current becomes the membranes after each."""
+        theta, low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
+        if op.leak is not None:
+            current += op.numbers("biases")[:, None, None]
+        spikes = np.zeros(current.shape, np.int32)
+        v = self.v[name]
+        for t in range(len(current)):
+            v = v + current[t]
+            self.beyond += int(np.count_nonzero(v > speck.LIMITS.initial[1]))
+            spikes[t] = np.maximum(v, 0) // theta
+            v = np.where(spikes[t] > 0, 0, v) if op.return_to_zero is not None else v - spikes[t].astype(int) * theta
+            v = np.maximum(v, low)
+            current[t] = v
+        self.v[name] = v
+        return spikes, current
+
+
+def _pooled(spikes: Array, pooling: int) -> Array:
+    """Sums over pooling x pooling places; rows and columns that do not fill one are dropped."""
+    if pooling == 1:
+        return spikes
+    *lead, rows, columns = spikes.shape
+    rows, columns = rows // pooling, columns // pooling
+    kept = spikes[..., : rows * pooling, : columns * pooling]
+    return kept.reshape(*lead, rows, pooling, columns, pooling).sum(axis=(-3, -1))
+
+
+def _convolved(op: speck.CoreOp, x: Array) -> Array:
+    """The layer's convolution of [T, B, C, rows, columns], tap by tap in f64, whose integers are exact below 2^53."""
+    (down, right), (pad_y, pad_x) = integers(op.stride), integers(op.padding)
+    steps, batch, channels = x.shape[:3]
+    _, rows, columns = op.given
+    x = np.pad(x, ((0, 0), (0, 0), (0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    weights = op.numbers("weights").astype(float)
+    y = np.zeros((steps, batch, len(weights), rows * columns))
+    for tap_y in range(op.kernel):
+        for tap_x in range(op.kernel):
+            last_y, last_x = tap_y + down * (rows - 1) + 1, tap_x + right * (columns - 1) + 1
+            seen = x[..., tap_y:last_y:down, tap_x:last_x:right]
+            if seen.any():
+                y += weights[:, :, tap_y, tap_x] @ seen.reshape(steps, batch, channels, -1)
+    return y.reshape(steps, batch, -1, rows, columns).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Events in order: `cause`, the input event or tick of the clock that each goes back to; `at`, its flat index."""
+
+    cause: Array
+    at: Array
+
+
+class EventSpeckEvaluator(SpeckEvaluator):
+    """The chip's model: event after event, at most one spike of a neuron for each.
+
+    The events of a step come in the order of inputs, features, rows, columns, an event of count n n times; then, where
+    a layer has biases, one tick of the slow clock. Where several layers feed one, events follow what caused them, then
+    the layers' order. The order is the vendor's word on chains of layers alone, unverified on a chip.
+    """
+
+    about = "events: event by event, one spike of a neuron for each, as the chip's documentation has it (unverified)"
+
+    def __init__(self, network: speck.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
+        self.ticks = any(op.leak is not None for op in network.layers().values())
+        self.cores = {name: _Core(op) for name, op in network.layers().items()}
+        super().__init__(network, batch, record)
+
+    def advance(self, counts: Mapping[str, Array]) -> dict[str, Array]:
+        steps = len(next(iter(counts.values())))
+        found = {
+            f"{name}.spikes": np.zeros((steps, self.batch, *op.given), np.int32) for name, op in self.layers.items()
+        }
+        kept = [name for name in self.layers if self.keeps_v(name)]
+        found |= {f"{name}.v": np.zeros_like(found[f"{name}.spikes"]) for name in kept}
+        for sample in range(self.batch):
+            self.sample({name: raster[:, sample] for name, raster in counts.items()}, sample, found)
+        return found
+
+    def sample(self, counts: Mapping[str, Array], sample: int, found: dict[str, Array]) -> None:
+        """One sample's steps, layer by layer."""
+        steps = len(next(iter(counts.values())))
+        streams, ends = _streams(counts, ticks=self.ticks)
+        sources, spikes = self.network.sources(), dict[str, _Stream]()
+        for name, op in self.layers.items():
+            parts = [streams[port.node.data] for port in self.network.inputs if port.layer.data == name]
+            parts += [_sent(source, to, op, spikes[source.node.data]) for source, to in sources[name]]
+            if op.leak is not None:
+                parts.insert(0, _Stream(ends, np.full(steps, -1)))
+            arriving = _merged(parts)
+            core = self.cores[name]
+            core.v[:] = self.v[name][sample]
+            if self.keeps_v(name):
+                bounds = np.searchsorted(arriving.cause, ends, side="right").tolist()
+                out = list[_Stream]()
+                for t, (start, stop) in enumerate(zip([0, *bounds[:-1]], bounds, strict=True)):
+                    out.append(core.run(_Stream(arriving.cause[start:stop], arriving.at[start:stop])))
+                    found[f"{name}.v"][t, sample] = core.v
+                spikes[name] = _joined(out)
+            else:
+                spikes[name] = core.run(arriving)
+            self.v[name][sample] = core.v
+            step = np.searchsorted(ends, spikes[name].cause, side="left")
+            size = math.prod(op.given)
+            tally = np.bincount(step * size + spikes[name].at, minlength=steps * size)
+            found[f"{name}.spikes"][:, sample] = tally.reshape(steps, *op.given)
+        self.beyond += sum(core.beyond for core in self.cores.values())
+        for core in self.cores.values():
+            core.beyond = 0
+
+
+def _joined(parts: list[_Stream]) -> _Stream:
+    empty = np.zeros(0, np.int64)
+    return _Stream(*(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in ("cause", "at")))
+
+
+def _merged(parts: list[_Stream]) -> _Stream:
+    """Several streams in the order of their causes, then in that of the parts."""
+    whole = _joined(parts)
+    if len(parts) < 2:
+        return whole
+    order = np.argsort(whole.cause, kind="stable")
+    return _Stream(whole.cause[order], whole.at[order])
+
+
+def _streams(counts: Mapping[str, Array], *, ticks: bool) -> tuple[dict[str, _Stream], Array]:
+    """Each input's events, and the number of each step's last cause: the tick, or the end of its events."""
+    steps = len(next(iter(counts.values())))
+    flat = [raster.reshape(steps, -1) for raster in counts.values()]
+    whole = np.concatenate(flat, axis=1)
+    step, at = np.nonzero(whole)
+    times = whole[step, at]
+    step, at = np.repeat(step, times), np.repeat(at, times)
+    # A cause is an event's place in the whole sequence, in which each step ends with a tick, whether it acts or not.
+    cause = np.arange(len(step)) + step
+    ends = np.searchsorted(step, np.arange(steps), side="right") + np.arange(steps)
+    streams, first = dict[str, _Stream](), 0
+    for name, raster in zip(counts, flat, strict=True):
+        mine = (at >= first) & (at < first + raster.shape[1])
+        streams[name] = _Stream(cause[mine], at[mine] - first)
+        first += raster.shape[1]
+    return streams, ends
+
+
+def _sent(source: speck.CoreOp, destination: speck.DestinationAttr, target: speck.CoreOp, spikes: _Stream) -> _Stream:
+    """Spikes as they arrive: pooled, shifted, those beyond the pooled map dropped."""
+    pooling, shift = destination.pooling.value.data, destination.feature_shift.value.data
+    feature, row, column = np.unravel_index(spikes.at, source.given)
+    row, column = row // pooling, column // pooling
+    _, rows, columns = target.taken
+    kept = (row < rows) & (column < columns)
+    at = np.ravel_multi_index((feature[kept] + shift, row[kept], column[kept]), target.taken)
+    return _Stream(spikes.cause[kept], at)
+
+
+class _Core:
+    """A core's membranes, and what each event does to them; views are made once per place an event comes from."""
+
+    def __init__(self, op: speck.CoreOp):
+        self.op = op
+        self.v = np.zeros(op.given, np.int32)
+        self.numbers = np.arange(self.v.size).reshape(op.given)
+        self.weights = op.numbers("weights").astype(np.int32)
+        self.biases = op.numbers("biases").astype(np.int32)[:, None, None]
+        self.theta, self.low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
+        self.beyond = 0
+        self.windows = dict[int, tuple[Array, Array, Array]]()
+
+    def window(self, at: int) -> tuple[Array, Array, Array]:
+        """What an event reaches: the membranes, their numbers, and the weights onto them."""
+        if at < 0:
+            return self.v, self.numbers, self.biases
+        _, rows, columns = self.op.taken
+        feature, place = divmod(at, rows * columns)
+        (y, from_y), (x, from_x) = (self.axis(n, axis) for axis, n in enumerate(divmod(place, columns)))
+        return self.v[:, y, x], self.numbers[:, y, x], self.weights[:, feature, from_y, from_x]
+
+    def axis(self, n: int, axis: int) -> tuple[slice, slice]:
+        """The outputs that a row or column reaches, and the kernel's rows or columns, which run the other way."""
+        stride, size = integers(self.op.stride)[axis], self.op.given[axis + 1]
+        n += integers(self.op.padding)[axis]
+        first, last = max(0, -((self.op.kernel - 1 - n) // stride)), min(n // stride, size - 1)
+        if first > last:
+            return slice(0), slice(0)
+        least = n - last * stride
+        return slice(first, last + 1), slice(n - first * stride, least - 1 if least else None, -stride)
+
+    def run(self, events: _Stream) -> _Stream:
+        """Feed events; returns the spikes in order."""
+        theta, low, zero, windows = self.theta, self.low, self.op.return_to_zero is not None, self.windows
+        add, least, most, subtract = np.add, np.maximum, np.maximum.reduce, np.subtract
+        fired = list[Array]()
+        times = np.zeros(len(events.at), np.int64)
+        for n, at in enumerate(events.at.tolist()):
+            known = windows.get(at)
+            if known is None:
+                known = windows[at] = self.window(at)
+            v, numbers, weights = known
+            add(v, weights, out=v)
+            least(v, low, out=v)
+            if v.size and (highest := most(v, axis=None)) >= theta:
+                spikes = v >= theta
+                found = numbers[spikes]
+                fired.append(found)
+                times[n] = len(found)
+                self.beyond += highest > 32767
+                if zero:
+                    v[spikes] = 0
+                else:
+                    subtract(v, theta, out=v, where=spikes)
+        spikes = np.concatenate([np.zeros(0, np.int64), *fired])
+        return _Stream(np.repeat(events.cause, times), spikes)
+
+
+MODELS: dict[str, type[SpeckEvaluator]] = {"stepped": SteppedSpeckEvaluator, "events": EventSpeckEvaluator}
+"""The models by the names that --model takes, the default first."""
