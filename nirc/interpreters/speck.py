@@ -165,9 +165,11 @@ class _Stream:
 class EventSpeckEvaluator(SpeckEvaluator):
     """The chip's model: event after event, at most one spike of a neuron for each.
 
-    The events of a step come in the order of inputs, features, rows, columns, an event of count n n times; then, where
-    a layer has biases, one tick of the slow clock. Where several layers feed one, events follow what caused them, then
-    the layers' order. The order is the vendor's word on chains of layers alone, unverified on a chip.
+    The events of a step come in the order of inputs, features, rows, columns; where some have counts above 1, once more
+    for the rest of those, and so on. Where a layer has biases each step ends with a tick of the slow clock: all layers
+    add theirs, then the spikes of that go on, the last neuron's first. Spikes of one event leave in the order of rows,
+    columns, features. Where several layers feed one, events follow what caused them, then the layers' order. Counts
+    are equal to nirc's specification of Speck on its cases; that the chip takes this order is not verified.
     """
 
     about = "events: event by event, one spike of a neuron for each, as the chip's documentation has it (unverified)"
@@ -200,17 +202,17 @@ class EventSpeckEvaluator(SpeckEvaluator):
                 parts.insert(0, _Stream(ends, np.full(steps, -1)))
             arriving = _merged(parts)
             core = self.cores[name]
-            core.v[:] = self.v[name][sample]
+            core.v[:] = self.v[name][sample].transpose(1, 2, 0)
             if self.keeps_v(name):
                 bounds = np.searchsorted(arriving.cause, ends, side="right").tolist()
                 out = list[_Stream]()
                 for t, (start, stop) in enumerate(zip([0, *bounds[:-1]], bounds, strict=True)):
                     out.append(core.run(_Stream(arriving.cause[start:stop], arriving.at[start:stop])))
-                    found[f"{name}.v"][t, sample] = core.v
+                    found[f"{name}.v"][t, sample] = core.v.transpose(2, 0, 1)
                 spikes[name] = _joined(out)
             else:
                 spikes[name] = core.run(arriving)
-            self.v[name][sample] = core.v
+            self.v[name][sample] = core.v.transpose(2, 0, 1)
             step = np.searchsorted(ends, spikes[name].cause, side="left")
             size = math.prod(op.given)
             tally = np.bincount(step * size + spikes[name].at, minlength=steps * size)
@@ -241,7 +243,10 @@ def _streams(counts: Mapping[str, Array], *, ticks: bool) -> tuple[dict[str, _St
     whole = np.concatenate(flat, axis=1)
     step, at = np.nonzero(whole)
     times = whole[step, at]
+    again = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
     step, at = np.repeat(step, times), np.repeat(at, times)
+    order = np.lexsort((at, again, step))
+    step, at = step[order], at[order]
     # A cause is an event's place in the whole sequence, in which each step ends with a tick, whether it acts or not.
     cause = np.arange(len(step)) + step
     ends = np.searchsorted(step, np.arange(steps), side="right") + np.arange(steps)
@@ -265,14 +270,18 @@ def _sent(source: speck.CoreOp, destination: speck.DestinationAttr, target: spec
 
 
 class _Core:
-    """A core's membranes, and what each event does to them; views are made once per place an event comes from."""
+    """A core's membranes [row, column, feature], in the order in which it goes through them, and what each event does.
+
+    Views on what an event reaches are made once per place that events come from.
+    """
 
     def __init__(self, op: speck.CoreOp):
         self.op = op
-        self.v = np.zeros(op.given, np.int32)
-        self.numbers = np.arange(self.v.size).reshape(op.given)
-        self.weights = op.numbers("weights").astype(np.int32)
-        self.biases = op.numbers("biases").astype(np.int32)[:, None, None]
+        features, rows, columns = op.given
+        self.v = np.zeros((rows, columns, features), np.int32)
+        self.numbers = np.ascontiguousarray(np.arange(self.v.size).reshape(op.given).transpose(1, 2, 0))
+        self.weights = np.ascontiguousarray(op.numbers("weights").transpose(1, 2, 3, 0).astype(np.int32))
+        self.biases = op.numbers("biases").astype(np.int32)
         self.theta, self.low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
         self.beyond = 0
         self.windows = dict[int, tuple[Array, Array, Array]]()
@@ -282,9 +291,9 @@ class _Core:
         if at < 0:
             return self.v, self.numbers, self.biases
         _, rows, columns = self.op.taken
-        feature, place = divmod(at, rows * columns)
+        channel, place = divmod(at, rows * columns)
         (y, from_y), (x, from_x) = (self.axis(n, axis) for axis, n in enumerate(divmod(place, columns)))
-        return self.v[:, y, x], self.numbers[:, y, x], self.weights[:, feature, from_y, from_x]
+        return self.v[y, x], self.numbers[y, x], self.weights[channel, from_y, from_x]
 
     def axis(self, n: int, axis: int) -> tuple[slice, slice]:
         """The outputs that a row or column reaches, and the kernel's rows or columns, which run the other way."""
@@ -312,7 +321,7 @@ class _Core:
             if v.size and (highest := most(v, axis=None)) >= theta:
                 spikes = v >= theta
                 found = numbers[spikes]
-                fired.append(found)
+                fired.append(found if at >= 0 else found[::-1])
                 times[n] = len(found)
                 self.beyond += highest > 32767
                 if zero:
