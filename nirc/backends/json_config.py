@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
@@ -40,10 +40,11 @@ def as_list(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: object) -> TypeGuard[float]:
     """Whether it is a whole number of 32 bits."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= LARGEST and value == int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= LARGEST and value == int(value)
 
 
 def whole_array(value: Any) -> Array | None:

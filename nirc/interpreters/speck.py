@@ -40,14 +40,7 @@ class SpeckEvaluator(ABC):
             raise DiagnosticException("the network holds real numbers; run speck-quantize before the evaluator")
         keys = [f"{name}.{state}" for name in self.layers for state in ("spikes", "v")]
         refuse_unknown(record, keys, (port.node.data for port in network.outputs))
-        self.beyond = 0
         self.reset()
-
-    def losses(self) -> list[str]:
-        """What the chip could not hold, as a user should hear it."""
-        if not self.beyond:
-            return []
-        return [f"membranes passed the chip's 16 bits {self.beyond} times, which no model here tells; scale down"]
 
     def reset(self) -> None:
         """All membranes to their initial values."""
@@ -91,6 +84,14 @@ class SteppedSpeckEvaluator(SpeckEvaluator):
     """The vendor's software model, bit-exact with sinabs' DynapcnnNetwork: all events of a step at once."""
 
     about = "stepped: all events of a step at once and several spikes of a neuron, as the vendor's software has it"
+    beyond = 0
+    """How often a membrane passed the chip's 16 bits, which this model does not have."""
+
+    def losses(self) -> list[str]:
+        """What the chip could not hold, as a user should hear it."""
+        if not self.beyond:
+            return []
+        return [f"membranes left 16 bits {self.beyond} times, which the model does not have; use smaller weights"]
 
     def advance(self, counts: Mapping[str, Array]) -> dict[str, Array]:
         sources = self.network.sources()
@@ -175,7 +176,6 @@ class EventSpeckEvaluator(SpeckEvaluator):
     about = "events: event by event, one spike of a neuron for each, as the chip's documentation has it (unverified)"
 
     def __init__(self, network: speck.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
-        self.ticks = any(op.leak is not None for op in network.layers().values())
         self.cores = {name: _Core(op) for name, op in network.layers().items()}
         super().__init__(network, batch, record)
 
@@ -193,7 +193,7 @@ class EventSpeckEvaluator(SpeckEvaluator):
     def sample(self, counts: Mapping[str, Array], sample: int, found: dict[str, Array]) -> None:
         """One sample's steps, layer by layer."""
         steps = len(next(iter(counts.values())))
-        streams, ends = _streams(counts, ticks=self.ticks)
+        streams, ends = _streams(counts)
         sources, spikes = self.network.sources(), dict[str, _Stream]()
         for name, op in self.layers.items():
             parts = [streams[port.node.data] for port in self.network.inputs if port.layer.data == name]
@@ -217,9 +217,6 @@ class EventSpeckEvaluator(SpeckEvaluator):
             size = math.prod(op.given)
             tally = np.bincount(step * size + spikes[name].at, minlength=steps * size)
             found[f"{name}.spikes"][:, sample] = tally.reshape(steps, *op.given)
-        self.beyond += sum(core.beyond for core in self.cores.values())
-        for core in self.cores.values():
-            core.beyond = 0
 
 
 def _joined(parts: list[_Stream]) -> _Stream:
@@ -236,25 +233,26 @@ def _merged(parts: list[_Stream]) -> _Stream:
     return _Stream(whole.cause[order], whole.at[order])
 
 
-def _streams(counts: Mapping[str, Array], *, ticks: bool) -> tuple[dict[str, _Stream], Array]:
+def _streams(counts: Mapping[str, Array]) -> tuple[dict[str, _Stream], Array]:
     """Each input's events, and the number of each step's last cause: the tick, or the end of its events."""
     steps = len(next(iter(counts.values())))
     flat = [raster.reshape(steps, -1) for raster in counts.values()]
     whole = np.concatenate(flat, axis=1)
     step, at = np.nonzero(whole)
     times = whole[step, at]
-    again = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
     step, at = np.repeat(step, times), np.repeat(at, times)
-    order = np.lexsort((at, again, step))
+    first: Array = np.cumsum(times) - times
+    again: Array = np.arange(len(step)) - np.repeat(first, times)
+    order = np.lexsort([at, again, step])
     step, at = step[order], at[order]
     # A cause is an event's place in the whole sequence, in which each step ends with a tick, whether it acts or not.
     cause = np.arange(len(step)) + step
     ends = np.searchsorted(step, np.arange(steps), side="right") + np.arange(steps)
-    streams, first = dict[str, _Stream](), 0
+    streams, start = dict[str, _Stream](), 0
     for name, raster in zip(counts, flat, strict=True):
-        mine = (at >= first) & (at < first + raster.shape[1])
-        streams[name] = _Stream(cause[mine], at[mine] - first)
-        first += raster.shape[1]
+        mine = (at >= start) & (at < start + raster.shape[1])
+        streams[name] = _Stream(cause[mine], at[mine] - start)
+        start += raster.shape[1]
     return streams, ends
 
 
@@ -270,66 +268,38 @@ def _sent(source: speck.CoreOp, destination: speck.DestinationAttr, target: spec
 
 
 class _Core:
-    """A core's membranes [row, column, feature], in the order in which it goes through them, and what each event does.
-
-    Views on what an event reaches are made once per place that events come from.
-    """
+    """A core's membranes and weights, in the order in which it goes through them: features last."""
 
     def __init__(self, op: speck.CoreOp):
-        self.op = op
         features, rows, columns = op.given
+        (stride_y, stride_x), (pad_y, pad_x) = integers(op.stride), integers(op.padding)
         self.v = np.zeros((rows, columns, features), np.int32)
-        self.numbers = np.ascontiguousarray(np.arange(self.v.size).reshape(op.given).transpose(1, 2, 0))
+        self.numbers = np.arange(self.v.size).reshape(op.given).transpose(1, 2, 0).ravel()
         self.weights = np.ascontiguousarray(op.numbers("weights").transpose(1, 2, 3, 0).astype(np.int32))
-        self.biases = op.numbers("biases").astype(np.int32)
-        self.theta, self.low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
-        self.beyond = 0
-        self.windows = dict[int, tuple[Array, Array, Array]]()
-
-    def window(self, at: int) -> tuple[Array, Array, Array]:
-        """What an event reaches: the membranes, their numbers, and the weights onto them."""
-        if at < 0:
-            return self.v, self.numbers, self.biases
-        _, rows, columns = self.op.taken
-        channel, place = divmod(at, rows * columns)
-        (y, from_y), (x, from_x) = (self.axis(n, axis) for axis, n in enumerate(divmod(place, columns)))
-        return self.v[y, x], self.numbers[y, x], self.weights[channel, from_y, from_x]
-
-    def axis(self, n: int, axis: int) -> tuple[slice, slice]:
-        """The outputs that a row or column reaches, and the kernel's rows or columns, which run the other way."""
-        stride, size = integers(self.op.stride)[axis], self.op.given[axis + 1]
-        n += integers(self.op.padding)[axis]
-        first, last = max(0, -((self.op.kernel - 1 - n) // stride)), min(n // stride, size - 1)
-        if first > last:
-            return slice(0), slice(0)
-        least = n - last * stride
-        return slice(first, last + 1), slice(n - first * stride, least - 1 if least else None, -stride)
+        self.biases = np.ascontiguousarray(op.numbers("biases").astype(np.int32))
+        self.geometry = {
+            "in_rows": op.taken[1],
+            "in_columns": op.taken[2],
+            "k": op.kernel,
+            "stride_y": stride_y,
+            "stride_x": stride_x,
+            "pad_y": pad_y,
+            "pad_x": pad_x,
+            "rows": rows,
+            "columns": columns,
+            "features": features,
+            "theta": int(op.numbers("threshold_high")),
+            "low": int(op.numbers("threshold_low")),
+            "zero": int(op.return_to_zero is not None),
+        }
 
     def run(self, events: _Stream) -> _Stream:
         """Feed events; returns the spikes in order."""
-        theta, low, zero, windows = self.theta, self.low, self.op.return_to_zero is not None, self.windows
-        add, least, most, subtract = np.add, np.maximum, np.maximum.reduce, np.subtract
-        fired = list[Array]()
-        times = np.zeros(len(events.at), np.int64)
-        for n, at in enumerate(events.at.tolist()):
-            known = windows.get(at)
-            if known is None:
-                known = windows[at] = self.window(at)
-            v, numbers, weights = known
-            add(v, weights, out=v)
-            least(v, low, out=v)
-            if v.size and (highest := most(v, axis=None)) >= theta:
-                spikes = v >= theta
-                found = numbers[spikes]
-                fired.append(found if at >= 0 else found[::-1])
-                times[n] = len(found)
-                self.beyond += highest > 32767
-                if zero:
-                    v[spikes] = 0
-                else:
-                    subtract(v, theta, out=v, where=spikes)
-        spikes = np.concatenate([np.zeros(0, np.int64), *fired])
-        return _Stream(np.repeat(events.cause, times), spikes)
+        from nirc.interpreters.speck_events import run_core  # LLVM, which other uses of this file do without
+
+        at = np.ascontiguousarray(events.at, np.int64)
+        spikes, times = run_core(at, self.v, self.weights, self.biases, self.geometry)
+        return _Stream(np.repeat(events.cause, times), self.numbers[spikes])
 
 
 MODELS: dict[str, type[SpeckEvaluator]] = {"stepped": SteppedSpeckEvaluator, "events": EventSpeckEvaluator}

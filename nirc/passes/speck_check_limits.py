@@ -36,9 +36,10 @@ def violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS) -> Iterat
         yield "the network holds real numbers; run speck-quantize first"
         return
     yield from structural_violations(network, limits)
+    yield from _arrivals(network)
     for op in network.layers().values():
         yield from _ranges(op, limits)
-    if not any(op.monitor for op in network.layers().values()):
+    if not any(op.monitor is not None for op in network.layers().values()):
         yield "no layer is monitored; the chip would give nothing"
 
 
@@ -50,7 +51,6 @@ def structural_violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS
     for op in layers.values():
         yield from _geometry(op, limits)
         yield from _destinations(op, layers, limits)
-    yield from _arrivals(network)
     yield from _memory(network, limits)
 
 

@@ -21,6 +21,11 @@ from nirc.dialects.dense import Array, dense
 Shape: TypeAlias = tuple[int | None, ...]
 
 
+def is_xylo(content: Json) -> bool:
+    """Whether a JSON object looks like a configuration of this chip."""
+    return "input" in as_object(content.get("value0")) or "weights_in" in as_object(content.get("spec", content))
+
+
 def read_config(text: str, chip: str | None = None) -> ModuleOp:
     """A configuration file's text becomes a module with one integer `xylo.network`.
 
