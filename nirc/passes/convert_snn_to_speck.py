@@ -4,10 +4,10 @@ The chip runs one wiring: a convolution, v + its result, fire, reset to 0 or by 
 
     v' = v + g (sum over edges of W_e * pool_e(z_e) + c)
 
-a layer gets the weights g W_e side by side (the concatenation of its sources' features; two edges from one source add
-up), the bias g c, and its sources a destination each with the edge's pooling and the place of their features. A matrix
-is a convolution whose kernel covers the image. Dilated, grouped, oblong and unevenly padded kernels become square ones
-with zeros. An average pool is a sum pool whose factor the weights take in.
+a layer gets the weights g W_e side by side (the concatenation of its sources' features, in the layers' order; two edges
+from one source add up), the bias g c, and its sources a destination each with the edge's pooling and the place of their
+features. A matrix is a convolution whose kernel covers the image. Dilated, grouped, oblong and unevenly padded kernels
+become square ones with zeros. An average pool is a sum pool whose factor the weights take in.
 
 `lower_bound`: what v cannot fall below, `threshold` (minus the threshold, the vendor's import of NIR) or `lowest` (the
 least number that the chip has). NIR's v has no bound. Source: nirc's specification of Speck, sections 3 to 7.
@@ -187,7 +187,7 @@ class _Conversion(ChipConversion):
             )
             self.fail(fire, f"{what}; Speck's neurons take spikes at once, use IF")
             into = before.input
-        if np.any(doubles(membrane.decay) != 1) or np.any(leak):
+        elif np.any(doubles(membrane.decay) != 1) or np.any(leak):
             self.fail(fire, "its membrane leaks; Speck knows a constant leak alone (the bias), use IF")
         shape, given = snn.tensor_of(fire.v).get_shape(), self.given[fire.spikes]
         init = doubles(self.states[cast(BlockArgument, membrane.state)].init)
@@ -404,6 +404,7 @@ class _Conversion(ChipConversion):
         destinations: dict[str, list[speck.DestinationAttr]] = {name: [] for name in built}
         inputs = list[speck.PortAttr]()
         parts = dict[str, tuple[Shape, Array]]()
+        order = {value: n for n, value in enumerate([*self.inputs, *self.spikes])}
         for name, layer in built.items():
             joined = dict[tuple[SSAValue, int], Array]()
             taken = layer.edges[0].taken
@@ -411,19 +412,20 @@ class _Conversion(ChipConversion):
                 placed = _placed(edge, windows[name])
                 known = joined.get((edge.source, edge.pooling))
                 joined[edge.source, edge.pooling] = placed if known is None else known + placed
-            shift = 0
-            for (source, pooling), weights in joined.items():
+            shift, side_by_side = 0, list[Array]()
+            for (source, pooling), weights in sorted(joined.items(), key=lambda item: order[item[0][0]]):
                 if source in self.inputs:
                     node = self.inputs[cast(BlockArgument, source)]
                     inputs.append(speck.PortAttr.of(node, name, snn.tensor_of(source).get_shape()))
                 elif (sender := self.spikes[source]) in built:
                     destinations[sender].append(speck.DestinationAttr.of(name, pooling, shift))
+                side_by_side.append(weights)
                 shift += weights.shape[1]
             if len(joined) > 1 and any(source in self.inputs for source, _ in joined):
                 self.fail(
                     layer.op, "an input and something else feed it; a core takes one input, or other layers' spikes"
                 )
-            parts[name] = (shift, *taken[1:]), np.concatenate(list(joined.values()), axis=1)
+            parts[name] = (shift, *taken[1:]), np.concatenate(side_by_side, axis=1)
         ops = [
             speck.CoreOp(
                 name,

@@ -1,0 +1,79 @@
+"""Small convolutional networks as NIR graphs for the tests of target speck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from nirc.dialects.dense import Array
+
+nir: Any = import_module("nir")
+"""The package, whose constructors take more than their types say."""
+
+Nodes = dict[str, Any]
+Edges = list[tuple[str, str]]
+
+
+def port(kind: str, *shape: int) -> Any:
+    """An Input or Output."""
+    return getattr(nir, kind)({kind.lower(): np.array(shape)})
+
+
+def conv(weight: Any, bias: Any = None, size: Sequence[int] | None = None, **changes: Any) -> Any:
+    """A Conv2d of stride 1 without padding; size: rows and columns that arrive."""
+    weight = np.asarray(weight, np.float32)
+    bias = np.zeros(len(weight), np.float32) if bias is None else np.asarray(bias, np.float32)
+    fields = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **changes}
+    return nir.Conv2d(None if size is None else tuple(size), weight, bias=bias, **fields)
+
+
+def spiking(shape: Sequence[int], threshold: Any = 1.0, **changes: Any) -> Any:
+    """Integrate-and-fire neurons."""
+    ones = np.ones(tuple(shape), np.float32)
+    fields = {name: ones * np.float32(value) for name, value in {"r": 1.0, "v_reset": 0.0, **changes}.items()}
+    return nir.IF(v_threshold=ones * np.float32(threshold), **fields)
+
+
+def pool(size: int | tuple[int, int], kind: str = "SumPool2d", stride: Any = None, padding: Any = (0, 0)) -> Any:
+    """A pool whose windows stand side by side."""
+    size = (size, size) if isinstance(size, int) else size
+    stride = size if stride is None else stride
+    return getattr(nir, kind)(kernel_size=np.array(size), stride=np.array(stride), padding=np.array(padding))
+
+
+def flatten(*shape: int) -> Any:
+    """To a vector."""
+    return nir.Flatten({"input": np.array(shape)}, 0, -1)
+
+
+def affine(weight: Array, bias: Any = None) -> Any:
+    """A matrix; without a bias a Linear."""
+    weight = np.asarray(weight, np.float32)
+    return nir.Linear(weight) if bias is None else nir.Affine(weight, np.asarray(bias, np.float32))
+
+
+def scale(value: Any) -> Any:
+    """Factors."""
+    return nir.Scale(np.asarray(value, np.float32))
+
+
+def graph(nodes: Nodes, edges: Edges | None = None) -> Any:
+    """A graph; without edges the nodes are a chain."""
+    return nir.NIRGraph(nodes, list(pairwise(nodes)) if edges is None else edges, type_check=False)
+
+
+def chain(inputs: Sequence[int], *layers: Any, outputs: Sequence[int] = (1,)) -> Any:
+    """Input, the nodes n0, n1, ..., Output."""
+    nodes: Nodes = {"input": port("Input", *inputs)}
+    nodes |= {f"n{n}": node for n, node in enumerate(layers)}
+    return graph({**nodes, "output": port("Output", *outputs)})
+
+
+def normal(rng: np.random.Generator, *shape: int, mean: float = 0.1, spread: float = 0.5) -> Array:
+    """Weights."""
+    values: Array = rng.normal(mean, spread, shape).astype(np.float32)
+    return values
