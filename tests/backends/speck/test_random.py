@@ -120,7 +120,7 @@ class Network:
         edge = Edge(source, [], np.zeros(0))
         if len(shape) == 3 and source != "input" and not plain and min(shape[1:]) >= 4 and self.chance(0.5):
             kind = "AvgPool2d" if self.chance(0.4) else "SumPool2d"
-            both = min(shape[1:]) >= 8 and self.chance(0.4)
+            both = min(shape[1:]) >= 8 and self.chance(0.6)
             edge.pools = [(kind, 2)] * (2 if both else 1)
             self.used |= {"average pool" if kind == "AvgPool2d" else "sum pool"} | ({"pool of pool"} if both else set())
         shape = self.arriving(source, edge)
@@ -128,7 +128,7 @@ class Network:
         if self.chance(0.2):
             edge.factor = float(np.float32(rng.uniform(0.5, 2)))
             self.used.add("Scale")
-        if len(shape) == 1 or (shape[1] == shape[2] <= 6 and not plain and self.chance(0.5)):
+        if len(shape) == 1 or (shape[1] == shape[2] <= 6 and not plain and self.chance(0.6)):
             edge.weight = self.weights(features, int(np.prod(shape)))
             self.bias(features, edge)
             self.used.add("Linear" if edge.bias is None else "Affine")
