@@ -159,7 +159,7 @@ class _Conversion(ChipConversion):
         outputs = list(self.outputs())
         network = self.build(layers, outputs)
         if self.faults:
-            also = () if network is None else structural_violations(network)
+            also = () if network is None else structural_violations(network, names=tuple(self.spikes.values()))
             raise PassFailedException("\n".join([*self.faults, *also]))
         assert network is not None
         self.report(layers)

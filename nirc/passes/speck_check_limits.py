@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -43,11 +43,17 @@ def violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS) -> Iterat
         yield "no layer is monitored; the chip would give nothing"
 
 
-def structural_violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS) -> Iterator[str]:
-    """What does not fit whatever the numbers are; passes before this one report it too."""
+def structural_violations(
+    network: speck.NetworkOp, limits: SpeckLimits = LIMITS, names: Collection[str] | None = None
+) -> Iterator[str]:
+    """What does not fit whatever the numbers are; passes before this one report it too.
+
+    names: all layers, where some of them have faults that keep them out of the network.
+    """
     layers = network.layers()
-    if len(layers) > limits.cores:
-        yield f"{len(layers)} layers ({', '.join(map(quote, layers))}), the chip has {limits.cores} cores; merge some"
+    names = layers if names is None else names
+    if len(names) > limits.cores:
+        yield f"{len(names)} layers ({', '.join(map(quote, names))}), the chip has {limits.cores} cores; merge some"
     for op in layers.values():
         yield from _geometry(op, limits)
         yield from _destinations(op, layers, limits)
@@ -99,7 +105,7 @@ def _destinations(op: speck.CoreOp, layers: dict[str, speck.CoreOp], limits: Spe
     if len(targets) > limits.fan_out:
         yield (
             f"{op.label}: it feeds {len(targets)} layers ({', '.join(map(quote, targets))}), a core at most "
-            f"{limits.fan_out}; let one layer read it for several"
+            f"{limits.fan_out}; let others read what these give"
         )
     for destination in op.destinations:
         target, pooling = destination.layer.data, destination.pooling.value.data
