@@ -47,10 +47,8 @@ class SpeckPlacePass(ModulePass):
                         named = ", ".join(f"{quote(name)} on core {core}" for name, core in given.items())
                         assume(op, "given", "placement", named)
                 elif given and place(network).complete:
-                    text = ", ".join(f"{name}={core}" for name, core in given.items())
-                    raise PassFailedException(
-                        f"placement {text}: the other layers do not fit on the cores that are left; without it they do"
-                    )
+                    why = "the other layers do not fit on the cores that are left; without it they do"
+                    raise PassFailedException(f"placement {self.placement}: {why}")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class SpeckQuantizePass(ModulePass):
 
 def _numbers(layer: speck.CoreOp) -> dict[str, Array]:
     """The layer's numbers in float32."""
-    return {name: layer.numbers(name).astype(np.float32) for name in layer.NUMBERS if name in layer.properties}
+    with np.errstate(over="ignore"):  # what becomes infinite is a fault
+        return {name: layer.numbers(name).astype(np.float32) for name in layer.NUMBERS if name in layer.properties}
 
 
 def scale_of(layer: speck.CoreOp) -> np.float32:
