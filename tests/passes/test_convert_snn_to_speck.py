@@ -8,6 +8,7 @@ dynamics agree (one event at most per neuron and step, thresholds that are never
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,15 @@ def test_other_kernels(name: str) -> None:
     assert expected.sum() > 5
     for dynamics in ("stepped", "events"):
         assert np.array_equal(program.run(raster, model=dynamics), expected)
+
+
+@pytest.mark.parametrize("pipeline", ["convert-snn-to-speck", "convert-snn-to-speck,speck-quantize,speck-place"])
+def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None], pipeline: str) -> None:
+    """A convolution with bias, an average pool, a Linear."""
+    weights = np.arange(-3, 5).reshape(2, 1, 2, 2) / 4, np.arange(16).reshape(2, 8) / 8 - 1
+    nodes = conv(weights[0], [0.5, 0]), spiking((2, 4, 4)), pool(2, "AvgPool2d"), flatten(2, 2, 2)
+    model = chain((1, 5, 5), *nodes, affine(weights[1]), spiking((2,), 2.0), outputs=(2,))
+    golden(opt(nirc.compile(model, "speck", until="snn").text(), pipeline))
 
 
 # Thresholds, bounds, initial values

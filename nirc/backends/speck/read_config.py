@@ -265,9 +265,13 @@ def _network(file: _File, cores: list[_Core], chip: str, entries: Any, layers: J
     ]
     fed = {to for core in cores for to, _, _ in core.destinations}
     told = [n for n in as_list(entries) if is_whole(n) and n in by_number]
-    entry = [n for n in order if n in (told if told else by_number.keys() - fed)]
+    entry = [n for n in sorted(by_number) if n in (told if told else by_number.keys() - fed)]
     inputs = _ports(layers.get("inputs"), {n: by_number[n].taken for n in entry}, names, "input")
-    exits = {n: op.given for n, op in zip(order, ops, strict=True) if by_number[n].flags["monitor"]}
+    exits = {
+        n: op.given
+        for n, op in sorted(zip(order, ops, strict=True), key=lambda item: item[0])
+        if by_number[n].flags["monitor"]
+    }
     outputs = _ports(layers.get("outputs"), exits, names, "output")
     return speck.NetworkOp("main", chip, inputs, outputs, Region(Block(ops)))
 
