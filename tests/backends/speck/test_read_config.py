@@ -219,12 +219,12 @@ def test_broken_files_never_crash(seed: int) -> None:
     held: Any = json.loads(EXAMPLE)
     spots = list[tuple[Any, Any]]()
 
-    def walk(item: Any) -> None:
-        keys: list[Any] = list(cast(Json, item)) if isinstance(item, dict) else list(range(len(item)))
+    def walk(within: Any) -> None:
+        keys = list[Any](cast(Any, within) if isinstance(within, dict) else range(len(within)))
         for key in keys:
-            spots.append((item, key))
-            if isinstance(item[key], dict | list):
-                walk(item[key])
+            spots.append((cast(Any, within), key))
+            if isinstance(within[key], dict | list):
+                walk(within[key])
 
     walk(held)
     item: Any
