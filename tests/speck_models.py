@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,29 @@ from nirc.dialects.dense import Array
 
 nir: Any = import_module("nir")
 """The package, whose constructors take more than their types say."""
+
+
+def checker(shared: Path) -> Any:
+    """The specification's checker, `checks/speck_check.py`, as a module."""
+    spec = importlib.util.spec_from_file_location("speck_check", shared / "checks" / "speck_check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def scale_of(values: Any, bits: int) -> np.float32:
+    """scale(a, b) of the specification, section 4 (sinabs' determine_discretization_scale)."""
+    a = np.asarray(values, np.float32)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    least, most = a.min(), a.max()
+    if least == 0 == most:
+        return np.float32(np.inf)
+    if np.abs(least) <= np.abs(most) * np.float32(abs(low / high)):
+        return np.abs(np.float32(high) / most)
+    return np.abs(np.float32(low) / least)
+
 
 Nodes = dict[str, Any]
 Edges = list[tuple[str, str]]

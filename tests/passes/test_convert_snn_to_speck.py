@@ -244,6 +244,79 @@ def test_other_kernels(name: str) -> None:
         assert np.array_equal(program.run(raster, model=dynamics), expected)
 
 
+# Ways to put layers together: whole numbers quantize without error, so the chip spikes as the network does
+
+
+def whole(*shape: int) -> Array:
+    """Weights of whole numbers, the largest of which is 127."""
+    values: Array = RNG.integers(-20, 60, shape).astype(np.float32)
+    values.flat[0] = 127
+    return values
+
+
+def joined(pairs: str, **nodes: Any) -> Any:
+    """A graph of 2x4x4 images, with the weights wa and wb onto the layers a and b where they are not given."""
+    known: dict[str, Any] = {"input": port("Input", 2, 4, 4), "output": port("Output", 2, 4, 4)}
+    known |= {"wa": conv(whole(2, 2, 1, 1)), "wb": conv(whole(2, 2, 1, 1))}
+    known |= {"a": spiking((2, 4, 4), 300), "b": spiking((2, 4, 4), 400), **nodes}
+    edges = [(a, b) for a, b in (pair.split() for pair in pairs.split(", "))]
+    used = {name for edge in edges for name in edge}
+    return graph({name: node for name, node in known.items() if name in used}, edges)
+
+
+TOGETHER: dict[str, Any] = {
+    "neurons as a vector behind a convolution": chain(
+        (1, 5, 5),
+        *(conv(whole(2, 1, 3, 3)), flatten(2, 3, 3), spiking((18,), 600), affine(whole(3, 18)), spiking((3,), 400)),
+        outputs=(3,),
+    ),
+    "a flattened output": chain(
+        (1, 5, 5), conv(whole(2, 1, 3, 3)), spiking((2, 3, 3), 600), flatten(2, 3, 3), outputs=(18,)
+    ),
+    "neurons behind neurons": joined("input wa, wa a, a c, c output", c=spiking((2, 4, 4), 2)),
+    "a factor between neurons": joined(
+        "input wa, wa a, a s, s c, c output", s=scale(np.full((2, 4, 4), 127)), c=spiking((2, 4, 4), 300)
+    ),
+    "a sum of spikes": joined("input wa, wa a, input wb, wb b, a c, b c, c output", c=spiking((2, 4, 4), 2)),
+    "a convolution of a pool of a sum": joined(
+        "input wa, wa a, input wb, wb b, a p, b p, p w, w c, c output",
+        **{"p": pool(2), "w": conv(whole(2, 2, 1, 1)), "c": spiking((2, 2, 2), 600), "output": port("Output", 2, 2, 2)},
+    ),
+    "two pools of one source": joined(
+        "input wa, wa a, a p, a q, q s, p c, s c, c output",
+        **{"p": pool(2), "q": pool(2), "s": scale(np.full((2, 2, 2), 3)), "c": spiking((2, 2, 2), 16)},
+        output=port("Output", 2, 2, 2),
+    ),
+    "a matrix on the input's image": joined(
+        "input f, f l, l c, c output",
+        **{"f": flatten(2, 4, 4), "l": affine(whole(3, 32)), "c": spiking((3,), 900), "output": port("Output", 3)},
+    ),
+    "a matrix on an oblong image": chain(
+        (1, 4, 7),
+        *(conv(whole(2, 1, 1, 1)), spiking((2, 4, 7), 300), flatten(2, 4, 7), affine(whole(3, 56)), spiking((3,), 700)),
+        outputs=(3,),
+    ),
+    "two outputs, one in the middle": joined(
+        "input wa, wa a, a output, a w, w c, c other",
+        **{"w": conv(whole(2, 2, 2, 2)), "c": spiking((2, 3, 3), 500), "other": port("Output", 2, 3, 3)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_layers_together(name: str) -> None:
+    options: dict[str, Any] = {"reset": "subtract"}
+    program = nirc.compile(TOGETHER[name], "speck", lower_bound="lowest", **options)
+    network = nirc.compile(TOGETHER[name], scheme="nir-euler,compare=>=", **options)
+    rng = np.random.default_rng(0)
+    raster = {key: (rng.random((300, *shape)) < 0.1).astype(np.uint8) for key, shape in network.inputs.items()}
+    expected, found = network.run(raster), program.run(raster, model="stepped")
+    assert found.keys() == expected.keys()
+    for key, spikes in expected.items():
+        assert spikes.sum() > 10
+        assert np.array_equal(found[key], spikes)
+
+
 @pytest.mark.parametrize("pipeline", ["convert-snn-to-speck", "convert-snn-to-speck,speck-quantize,speck-place"])
 def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None], pipeline: str) -> None:
     """A convolution with bias, an average pool, a Linear."""

@@ -5,7 +5,6 @@ The limits are the specification's (section 3), of which `checks/speck_check.py`
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +23,7 @@ from nirc.dialects.dense import dense
 from nirc.passes.speck_check_limits import SpeckCheckLimitsPass, violations
 
 sys.path.append(str(Path(__file__).parents[1]))
-from speck_models import chain, conv, graph, nir, normal, pool, port, spiking
+from speck_models import chain, checker, conv, graph, nir, normal, pool, port, spiking
 
 RNG = np.random.default_rng(1)
 
@@ -72,15 +71,11 @@ def test_a_core_that_fits() -> None:
 
 
 def test_the_limits_are_the_checkers(shared: Path) -> None:
-    spec = importlib.util.spec_from_file_location("speck_check", shared / "checks" / "speck_check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    checker: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(checker)
-    assert [n // 1024 for n in speck.LIMITS.kernel_memory] == checker.KERNEL
-    assert [n // 1024 for n in speck.LIMITS.neuron_memory] == checker.NEURON
+    check = checker(shared)
+    assert [n // 1024 for n in speck.LIMITS.kernel_memory] == check.KERNEL
+    assert [n // 1024 for n in speck.LIMITS.neuron_memory] == check.NEURON
     for n in range(1, 300):
-        assert speck.Memory.of(1, 1, (1, 1, n)).neuron == 1 << checker.clog2(n)
+        assert speck.Memory.of(1, 1, (1, 1, n)).neuron == 1 << check.clog2(n)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,9 @@ from xdsl.utils.exceptions import PassFailedException
 from nirc.dialects import speck
 from nirc.dialects.dense import Array, array, dense
 from nirc.passes.speck_quantize import SpeckQuantizePass
+
+sys.path.append(str(Path(__file__).parents[1]))
+from speck_models import scale_of
 
 
 def layer(weights: Array, theta: float = 1.0, low: float | None = None, **more: Any) -> speck.CoreOp:
@@ -40,61 +46,65 @@ def quantized(op: speck.CoreOp) -> speck.NetworkOp:
     return network
 
 
-def factor(values: Any, bits: int) -> np.float32:
-    """scale(a, b) of the specification, section 4."""
-    a = np.asarray(values, np.float32)
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    mn, mx = a.min(), a.max()
-    if mn == 0 and mx == 0:
-        return np.float32(np.inf)
-    ratio = np.float32(abs(low / high))
-    return np.abs(np.float32(high) / mx) if np.abs(mn) <= np.abs(mx) * ratio else np.abs(np.float32(low) / mn)
+@dataclass
+class Numbers:
+    """A layer's numbers of many sizes, of which each kind decides the scale in some."""
 
+    weights: Array
+    biases: Array
+    theta: np.float32
+    low: np.float32
+    initial: Array
 
-@pytest.mark.parametrize("seed", range(200))
-def test_equal_to_the_formulas(seed: int) -> None:
-    """Weights, biases, bounds and initial values in turn decide the scale, in numbers of many sizes."""
-    rng = np.random.default_rng(seed)
-    weights = rng.normal(rng.normal(), 10 ** rng.uniform(-3, 2), (3, 2, 2, 2)).astype(np.float32)
-    biases = (rng.normal(0, 10 ** rng.uniform(-3, 2), 3) * (seed % 2)).astype(np.float32)
-    theta = np.float32(10 ** rng.uniform(-1, 3))
-    low = np.float32(-theta * rng.uniform(0.5, 3))
-    initial = (rng.normal(0, 10 ** rng.uniform(-2, 4), (3, 2, 2)) * (seed % 3 == 0)).astype(np.float32)
-    s = min(factor(weights, 8), factor(biases, 8), factor([low, theta], 16), factor(initial, 16))
-    expected = {
-        "weights": np.rint(weights * s),
-        "biases": np.rint(biases * s),
-        "threshold_high": np.rint(theta * s),
-        "threshold_low": np.rint(low * s),
-        "initial": np.rint(initial * s),
-    }
-    op = layer(weights, float(theta), float(low), biases=biases, **({"initial": initial} if initial.any() else {}))
-    if expected["threshold_high"] < 1 or not expected["weights"].any():
-        with pytest.raises(PassFailedException, match="rounds to 0"):
-            quantized(op)
-        return
-    (made,) = quantized(op).layers().values()
-    for name, values in expected.items():
-        if name in made.properties:
-            assert np.array_equal(made.numbers(name), values), name
-    assert (made.leak is not None) == expected["biases"].any()
-    assert float(made.numbers("scale")) == s
-
-
-def test_the_formulas_see_all_of_them() -> None:
-    """Among the cases above each kind decides the scale in some."""
-    deciding = set[str]()
-    for seed in range(200):
+    @staticmethod
+    def random(seed: int) -> Numbers:
         rng = np.random.default_rng(seed)
         weights = rng.normal(rng.normal(), 10 ** rng.uniform(-3, 2), (3, 2, 2, 2)).astype(np.float32)
         biases = (rng.normal(0, 10 ** rng.uniform(-3, 2), 3) * (seed % 2)).astype(np.float32)
         theta = np.float32(10 ** rng.uniform(-1, 3))
         low = np.float32(-theta * rng.uniform(0.5, 3))
         initial = (rng.normal(0, 10 ** rng.uniform(-2, 4), (3, 2, 2)) * (seed % 3 == 0)).astype(np.float32)
-        scales = {"w": factor(weights, 8), "b": factor(biases, 8), "t": factor([low, theta], 16)}
-        scales["i"] = factor(initial, 16)
-        deciding.add(min(scales, key=lambda name: scales[name]))
-    assert deciding == {"w", "b", "t", "i"}
+        return Numbers(weights, biases, theta, low, initial)
+
+    def scales(self) -> dict[str, np.float32]:
+        return {
+            "weights": scale_of(self.weights, 8),
+            "biases": scale_of(self.biases, 8),
+            "bounds": scale_of([self.low, self.theta], 16),
+            "initial": scale_of(self.initial, 16),
+        }
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_equal_to_the_formulas(seed: int) -> None:
+    """Weights, biases, bounds and initial values in turn decide the scale, in numbers of many sizes."""
+    made = Numbers.random(seed)
+    s = min(made.scales().values())
+    expected = {
+        "weights": np.rint(made.weights * s),
+        "biases": np.rint(made.biases * s),
+        "threshold_high": np.rint(made.theta * s),
+        "threshold_low": np.rint(made.low * s),
+        "initial": np.rint(made.initial * s),
+    }
+    initial = {"initial": made.initial} if made.initial.any() else {}
+    op = layer(made.weights, float(made.theta), float(made.low), biases=made.biases, **initial)
+    if expected["threshold_high"] < 1 or not expected["weights"].any():
+        with pytest.raises(PassFailedException, match="rounds to 0"):
+            quantized(op)
+        return
+    (found,) = quantized(op).layers().values()
+    for name, values in expected.items():
+        if name in found.properties:
+            assert np.array_equal(found.numbers(name), values), name
+    assert (found.leak is not None) == expected["biases"].any()
+    assert float(found.numbers("scale")) == s
+
+
+def test_the_formulas_see_all_of_them() -> None:
+    """Among the cases above each kind decides the scale in some."""
+    scales = [Numbers.random(seed).scales() for seed in range(200)]
+    assert {min(each, key=lambda name: each[name]) for each in scales} == scales[0].keys()
 
 
 def test_half_rounds_to_even() -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,25 +61,14 @@ def test_samnas_text_through_a_template(shared: Path, tmp_path: Path, name: str)
     assert list(found) == ["value0", "nirc"]
 
 
-def run_loader(oracle: Any, folder: Path, *configs: bytes) -> list[Any]:
-    """The README's lines on each configuration, in the oracle's environment: valid, message, samna's text."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    block = next(part for part in readme.split("```python")[1:] if "SpeckConfiguration()" in part)
-    (folder / "loader.py").write_text(block.split("```")[0])
-    for n, config in enumerate(configs):
-        (folder / str(n)).mkdir()
-        (folder / str(n) / "cfg.json").write_bytes(config)
-    runner = Path(__file__).parent / "samna_runner.py"
-    done = subprocess.run([oracle("samna"), runner, folder], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "results.json").read_text())
+Load = Callable[..., list[Any]]
 
 
-def test_the_loader_of_the_readme(shared: Path, oracle: Any, tmp_path: Path) -> None:
+def test_the_loader_of_the_readme(shared: Path, load_into_samna: Load, tmp_path: Path) -> None:
     """It makes the very objects that sinabs makes; and a template of samna's own gives the same text."""
     cases = [shared / "cases" / "speck" / name for name in CASES]
     programs = [nirc.compile(case / "model.nir", "speck", reset="subtract") for case in cases]
-    results = run_loader(oracle, tmp_path, *(program.emit() for program in programs))
+    results = load_into_samna(*(program.emit() for program in programs))
     for case, (valid, message, text) in zip(cases, results, strict=True):
         assert (valid, message) == (True, "")
         assert json.loads(text) == recorded(case)
@@ -88,11 +77,11 @@ def test_the_loader_of_the_readme(shared: Path, oracle: Any, tmp_path: Path) -> 
         assert json.loads(own)["value0"] == json.loads(text)["value0"]
 
 
-def test_initial_values_reach_samna(oracle: Any, tmp_path: Path) -> None:
+def test_initial_values_reach_samna(load_into_samna: Load) -> None:
     config = json.loads(nirc.compile(small(), "speck").emit())
     values = RNG.integers(-100, 100, (3, 6, 5))  # [feature][x][y]
     config["cnn_layers"][0]["neurons_initial_value"] = values.tolist()
-    ((valid, _, text),) = run_loader(oracle, tmp_path, json.dumps(config).encode())
+    ((valid, _, text),) = load_into_samna(json.dumps(config).encode())
     assert valid
     core = json.loads(text)["value0"]["cnnLayers"]["value0"]
     assert core["neuronsInitialValue"]["values"] == values.ravel().tolist()
