@@ -118,7 +118,7 @@ class _Edge:
     weights: Array
     first: tuple[int, int]
     stride: tuple[int, int] | None
-    nodes: list[str]
+    nodes: list[str] = field(default_factory=list[str])
 
 
 @dataclass(eq=False)
@@ -171,7 +171,7 @@ class _Conversion(ChipConversion):
         """Match the wiring that ends in this op: filter, fire, reset."""
         reset = self.reset_of(fire)
         leak, membrane = self.membrane(fire, fire.v, None if reset is None else reset.next)
-        self.given[fire.spikes] = _image(fire, membrane)
+        self.given[fire.spikes] = self.image(fire, None if membrane is None else membrane.input)
         threshold = self.threshold(fire)
         if reset is not None:
             self.accept(fire, reset)
@@ -202,6 +202,20 @@ class _Conversion(ChipConversion):
         if not layer.edges and not self.faults:
             self.fail(fire, "nothing feeds it")
         return layer
+
+    def image(self, fire: snn.FireOp, into: SSAValue | None) -> Shape:
+        """The image that a layer's neurons make up: their own shape; of a vector, the image that was flattened to it."""
+        shape = snn.tensor_of(fire.v).get_shape()
+        own = _shape(shape) or (math.prod(shape), 1, 1)
+        value = into if len(shape) != 3 else None
+        while value is not None:
+            kind = snn.tensor_of(value).get_shape()
+            known = self.given.get(value, kind)
+            if len(known) == 3 and math.prod(known) == math.prod(shape):
+                return known
+            through = isinstance(value.owner, snn.SumOp | snn.AddOp | snn.ReshapeOp | snn.ScaleOp)
+            value = cast(Operation, value.owner).operands[0] if through else None
+        return own
 
     def threshold(self, fire: snn.FireOp) -> float:
         """The one threshold of a layer."""
@@ -251,7 +265,7 @@ class _Conversion(ChipConversion):
             layer.constant = layer.constant + np.broadcast_to(constant, shape).reshape(layer.given)
             self.collect(layer, op.input)
         elif isinstance(op, snn.ReshapeOp) and isinstance(op.input.owner, snn.ConvOp | snn.AddOp | snn.SumOp):
-            self.collect(layer, op.input)
+            self.collect(layer, op.input)  # the neurons are the image of what it gives, or `connect` refuses
         elif isinstance(op, snn.ConvOp):
             self.convolution(layer, op)
         elif isinstance(op, snn.LinearOp):
@@ -261,7 +275,7 @@ class _Conversion(ChipConversion):
             source = op.input if isinstance(op, snn.ScaleOp) else value
             where = op if isinstance(op, snn.ScaleOp) else layer.op
             if (found := self.source(where, source)) is not None:
-                self.identity(layer, where, factor, *found)
+                self.identity(layer, where, np.broadcast_to(factor, snn.tensor_of(value).get_shape()), *found)
 
     def convolution(self, layer: _Layer, op: snn.ConvOp) -> None:
         """An edge through a convolution; groups and dilation become zeros."""
@@ -278,45 +292,38 @@ class _Conversion(ChipConversion):
         stride: tuple[int, int] | None = cast(tuple[int, int], integers(op.stride))
         if snn.tensor_of(op.output).get_shape()[1:] == (1, 1):
             stride = None if set(integers(op.stride)) - set(LIMITS.strides) else stride
-        self.connect(layer, op, *found, taps, (-pad_y, -pad_x), stride)
+        gives = cast(Shape, snn.tensor_of(op.output).get_shape())
+        self.connect(layer, op, gives, _Edge(*found, taps, (-pad_y, -pad_x), stride))
 
     def matrix(self, layer: _Layer, op: snn.LinearOp) -> None:
         """An edge through a matrix: a kernel that covers the image, which gives one place."""
         if (found := self.source(op, op.input)) is None:
             return
         weight = doubles(op.weight)
-        self.connect(layer, op, *found, weight.reshape(len(weight), *found[2]), (0, 0), None)
+        taps = weight.reshape(len(weight), *found[2])
+        self.connect(layer, op, (len(weight), 1, 1), _Edge(*found, taps, (0, 0), None))
 
     def identity(
         self, layer: _Layer, op: snn.SnnOp, factor: Array, source: SSAValue, pooling: int, taken: Shape
     ) -> None:
         """An edge without weights, or with a factor per channel: a kernel of one tap."""
-        try:
-            shape = snn.tensor_of(layer.op.v).get_shape()
-            whole = np.broadcast_to(factor, shape).reshape(taken)
-        except ValueError:
-            self.fail(op, f"{shape_text(taken)} values meet the neurons {shape_text(layer.given)} of {layer.op.label}")
-            return
+        whole = factor.reshape(taken)
         if np.any(whole != whole[:, :1, :1]):
             self.fail(op, "its factor differs from place to place; a core has one kernel for all places")
             return
         weights = np.diag(whole[:, 0, 0])[:, :, None, None]
-        self.connect(layer, op, source, pooling, taken, weights, (0, 0), (1, 1))
+        self.connect(layer, op, taken, _Edge(source, pooling, taken, weights, (0, 0), (1, 1)))
 
-    def connect(
-        self,
-        layer: _Layer,
-        op: snn.SnnOp,
-        source: SSAValue,
-        pooling: int,
-        taken: Shape,
-        weights: Array,
-        first: tuple[int, int],
-        stride: tuple[int, int] | None,
-    ) -> None:
-        nodes = [op.node.data] if op.node is not None and op is not layer.op else []
-        weights = weights * np.broadcast_to(layer.gain, len(weights))[:, None, None, None]
-        layer.edges.append(_Edge(source, pooling, taken, weights, first, stride, nodes))
+    def connect(self, layer: _Layer, op: snn.SnnOp, gives: Shape, edge: _Edge) -> None:
+        """Keep an edge, unless it gives another image than the neurons are."""
+        if gives != layer.given:
+            met = f"an image of {shape_text(gives)} meets one of {shape_text(layer.given)}"
+            self.fail(op, f"{met} in {layer.op.label}; a core's neurons are one image")
+            return
+        if op.node is not None and op is not layer.op:
+            edge.nodes.append(op.node.data)
+        edge.weights = edge.weights * layer.gain[:, None, None, None]
+        layer.edges.append(edge)
 
     def source(self, op: snn.SnnOp, value: SSAValue) -> tuple[SSAValue, int, Shape] | None:
         """The spikes or the input behind pools and reshapes, the pooling, and the image that arrives."""
@@ -501,20 +508,6 @@ def _shape(shape: tuple[int, ...]) -> Shape | None:
     if len(shape) == 3:
         return shape
     return (shape[0], 1, 1) if len(shape) == 1 else None
-
-
-def _image(fire: snn.FireOp, membrane: snn.FilterOp | None) -> Shape:
-    """The image that a layer's neurons make up: their shape, or where they are a vector, that of the convolution which
-    feeds them."""
-    value = None if membrane is None else membrane.input
-    while value is not None and isinstance(op := value.owner, snn.SumOp | snn.AddOp | snn.ReshapeOp):
-        if isinstance(op, snn.ReshapeOp) and isinstance(op.input.owner, snn.ConvOp | snn.AddOp | snn.SumOp):
-            shape = snn.tensor_of(op.input).get_shape()
-            if len(shape) == 3:
-                return shape
-        value = op.operands[0]
-    shape = snn.tensor_of(fire.v).get_shape()
-    return _shape(shape) or (math.prod(shape), 1, 1)
 
 
 def _window(layer: _Layer, taken: tuple[int, ...], stride: tuple[int, int] | None) -> _Window | None:

@@ -270,6 +270,11 @@ TOGETHER: dict[str, Any] = {
         *(conv(whole(2, 1, 3, 3)), flatten(2, 3, 3), spiking((18,), 600), affine(whole(3, 18)), spiking((3,), 400)),
         outputs=(3,),
     ),
+    "vectors that are one image": chain(
+        (1, 5, 5),
+        *(conv(whole(2, 1, 3, 3)), flatten(2, 3, 3), spiking((18,), 600), scale(np.full(18, 127)), spiking((18,), 300)),
+        outputs=(18,),
+    ),
     "a flattened output": chain(
         (1, 5, 5), conv(whole(2, 1, 3, 3)), spiking((2, 3, 3), 600), flatten(2, 3, 3), outputs=(18,)
     ),
@@ -284,7 +289,7 @@ TOGETHER: dict[str, Any] = {
     ),
     "two pools of one source": joined(
         "input wa, wa a, a p, a q, q s, p c, s c, c output",
-        **{"p": pool(2), "q": pool(2), "s": scale(np.full((2, 2, 2), 3)), "c": spiking((2, 2, 2), 16)},
+        **{"p": pool(2), "q": pool(2), "s": scale(np.full((2, 2, 2), 127)), "c": spiking((2, 2, 2), 600)},
         output=port("Output", 2, 2, 2),
     ),
     "a matrix on the input's image": joined(
@@ -474,6 +479,23 @@ def test_an_input_beside_spikes() -> None:
     pairs = "input wa, wa a, a wb, wb b, input skip, skip b, b output"
     found = faults(graph(nodes, [(a, b) for a, b in (pair.split() for pair in pairs.split(", "))]))
     assert found == ["node 'b': an input and something else feed it; a core takes one input, or other layers' spikes"]
+
+
+def test_a_vector_of_two_images() -> None:
+    """A flattened image of 2x3x3 and a matrix's vector of 18 places, in one layer."""
+    nodes = {
+        "input": port("Input", 1, 5, 5),
+        "w": conv(normal(RNG, 2, 1, 3, 3)),
+        "f": flatten(2, 3, 3),
+        "g": flatten(1, 5, 5),
+        "l": affine(normal(RNG, 18, 25)),
+        "a": spiking((18,)),
+        "output": port("Output", 18),
+    }
+    pairs = "input w, w f, f a, input g, g l, l a, a output"
+    (fault,) = faults(graph(nodes, [(a, b) for a, b in (pair.split() for pair in pairs.split(", "))]))
+    images = "node 'w': an image of 2x3x3 meets one of 18x1x1", "node 'l': an image of 18x1x1 meets one of 2x3x3"
+    assert fault in [f"{text} in 'a'; a core's neurons are one image" for text in images]
 
 
 def test_a_recurrent_edge() -> None:

@@ -16,7 +16,7 @@ RUNNER = Path(__file__).parent / "samna_runner.py"
 
 @pytest.fixture
 def load_into_samna(oracle: Callable[[str], str], tmp_path: Path) -> Callable[..., list[Any]]:
-    """The README's lines on each configuration: valid, message, text; `fresh.json` is left in the folder of the test."""
+    """The README's lines on each configuration: valid, message, text; `fresh.json` is left in its folder."""
     python = oracle("samna")
 
     def run(*configs: bytes) -> list[Any]:
