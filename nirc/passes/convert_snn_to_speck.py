@@ -204,7 +204,7 @@ class _Conversion(ChipConversion):
         return layer
 
     def image(self, fire: snn.FireOp, into: SSAValue | None) -> Shape:
-        """The image that a layer's neurons make up: their own shape; of a vector, the image that was flattened to it."""
+        """The image that a layer's neurons make up: their own shape; of a vector, the image that it was before."""
         shape = snn.tensor_of(fire.v).get_shape()
         own = _shape(shape) or (math.prod(shape), 1, 1)
         value = into if len(shape) != 3 else None

@@ -1,4 +1,4 @@
-"""Runs in the oracle's environment: the README's loader on each configuration, samna's verdict on what it made.
+"""Runs in the oracle's environment: the README's loader, or samna's own reader, on each configuration; samna's verdict.
 
     samna_runner.py FOLDER        FOLDER holds 0/cfg.json, 1/cfg.json, ... and loader.py, the README's block
 
@@ -28,10 +28,14 @@ def without_kill_bits(values: Any) -> Any:
 results: list[Any] = []
 for n in range(len(list(folder.glob("*/cfg.json")))):
     os.chdir(folder / str(n))
-    names: dict[str, Any] = {}
-    exec(code, names)
+    content = json.loads(Path("cfg.json").read_text())
+    names: dict[str, Any] = {"config": samna.speck2f.configuration.SpeckConfiguration()}
+    if "value0" in content:
+        names["config"].from_json(Path("cfg.json").read_text())
+    else:
+        exec(code, names)
     config = names["config"]
-    for core in json.loads(Path("cfg.json").read_text())["cnn_layers"]:
+    for core in content.get("cnn_layers", []):
         layer, size = config.cnn_layers[core["core"]], core["dimensions"]["output_shape"]
         places = [[[0] * size["size"]["y"]] * size["size"]["x"]] * size["feature_count"]
         layer.weights_kill_bit = without_kill_bits(core["weights"])

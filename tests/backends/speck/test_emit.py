@@ -77,6 +77,19 @@ def test_the_loader_of_the_readme(shared: Path, load_into_samna: Load, tmp_path:
         assert json.loads(own)["value0"] == json.loads(text)["value0"]
 
 
+def test_samna_reads_its_own_text(shared: Path, load_into_samna: Load, tmp_path: Path) -> None:
+    """With nirc's notes behind it; every field comes out again."""
+    texts = list[bytes]()
+    for name in CASES:
+        case = shared / "cases" / "speck" / name
+        (tmp_path / "template.json").write_text(json.dumps(fresh(recorded(case))))
+        options: Json = {"reset": "zero", "template": tmp_path / "template.json"}
+        texts.append(nirc.compile(case / "model.nir", "speck", **options).emit())
+    for written, (valid, message, text) in zip(texts, load_into_samna(*texts), strict=True):
+        assert (valid, message) == (True, "")
+        assert json.loads(text)["value0"] == json.loads(written)["value0"]
+
+
 def test_initial_values_reach_samna(load_into_samna: Load) -> None:
     config = json.loads(nirc.compile(small(), "speck").emit())
     values = RNG.integers(-100, 100, (3, 6, 5))  # [feature][x][y]
