@@ -110,8 +110,11 @@ class SpeckLimits:
 
 LIMITS = SpeckLimits()
 
-CHIPS = ("speck2f", "speck2e", "speck2b")
-"""The generations, all of one compute fabric [S, D]; the limits were probed on speck2b [V]."""
+PROBED_CHIP = "speck2b"
+"""The generation that the vendor's validator knows, on which the limits were probed [V]."""
+
+CHIPS = ("speck2f", "speck2e", PROBED_CHIP)
+"""The generations, all of one compute fabric [S, D]."""
 
 DEFAULT_CHIP = CHIPS[0]
 

@@ -13,7 +13,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import speck
 from nirc.dialects.dense import and_more, index_text
-from nirc.dialects.nir import integers, listed, quote
+from nirc.dialects.nir import assume, integers, listed, quote
 from nirc.dialects.speck import LIMITS, SpeckLimits
 from nirc.passes.speck_place import place
 
@@ -28,6 +28,10 @@ class SpeckCheckLimitsPass(ModulePass):
         networks = [network for network in op.ops if isinstance(network, speck.NetworkOp)]
         if faults := [fault for network in networks for fault in violations(network)]:
             raise PassFailedException("\n".join(faults))
+        for network in networks:
+            if network.chip.data != speck.PROBED_CHIP:
+                taken = f"those of {network.chip.data} are taken from {speck.PROBED_CHIP}"
+                assume(op, "note", "limits", f"{taken}, as the vendor's documentation has them; unverified")
 
 
 def violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS) -> Iterator[str]:
@@ -143,7 +147,7 @@ def _arrivals(network: speck.NetworkOp) -> Iterator[str]:
         if not covered.all():
             more = and_more(int((covered == 0).sum()))
             yield f"{op.label}: nothing sends to its channel {int(np.argmin(covered))}{more}"
-        if covered.max() > 1 and network.chip.data == "speck2b":
+        if covered.max() > 1 and network.chip.data == speck.PROBED_CHIP:
             yield f"{op.label}: several layers send to the same channels, which the validator of speck2b refuses"
 
 

@@ -20,6 +20,7 @@ from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 import nirc
 from nirc.dialects import speck
 from nirc.dialects.dense import dense
+from nirc.dialects.nir import assumptions
 from nirc.passes.speck_check_limits import SpeckCheckLimitsPass, violations
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -68,6 +69,14 @@ def found(*cores: speck.CoreOp, chip: str = "speck2f") -> list[str]:
 
 def test_a_core_that_fits() -> None:
     assert found(core()) == []
+
+
+@pytest.mark.parametrize("chip", speck.CHIPS)
+def test_limits_that_nobody_verified_are_told(chip: str) -> None:
+    module = module_of(core(), chip=chip)
+    SpeckCheckLimitsPass().apply(Context(), module)
+    told = [f"limits: those of {chip} are taken from speck2b, as the vendor's documentation has them; unverified"]
+    assert [str(item) for item in assumptions(module)] == ([] if chip == "speck2b" else told)
 
 
 def test_the_limits_are_the_checkers(shared: Path) -> None:
