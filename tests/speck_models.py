@@ -1,9 +1,9 @@
-"""Small convolutional networks as NIR graphs for the tests of target speck."""
+"""Small convolutional networks as NIR graphs for the tests of target speck, and what checks them from outside nirc."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from nirc.dialects import speck
 from nirc.dialects.dense import Array
+from nirc.dialects.nir import integers
 
 nir: Any = import_module("nir")
 """The package, whose constructors take more than their types say."""
@@ -102,3 +104,30 @@ def normal(rng: np.random.Generator, *shape: int, mean: float = 0.1, spread: flo
     """Weights."""
     values: Array = rng.normal(mean, spread, shape).astype(np.float32)
     return values
+
+
+class Neurons:
+    """The membranes of a layer, and what one event does to each, in plain Python."""
+
+    def __init__(self, op: speck.CoreOp):
+        self.op, self.v = op, np.zeros(op.given, int)
+        self.counts = np.zeros(op.given, int)
+        self.weights = op.numbers("weights").astype(int)
+        self.theta, self.low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
+
+    def add(self, place: tuple[int, int, int], amount: int) -> Iterator[tuple[int, int, int]]:
+        self.v[place] = max(self.v[place] + amount, self.low)
+        if self.v[place] >= self.theta:
+            self.v[place] = 0 if self.op.return_to_zero is not None else self.v[place] - self.theta
+            self.counts[place] += 1
+            yield place
+
+    def event(self, channel: int, y: int, x: int) -> Iterator[tuple[int, int, int]]:
+        features, rows, columns = self.op.given
+        (down, right), (pad_y, pad_x) = integers(self.op.stride), integers(self.op.padding)
+        for oy in range(rows):
+            for ox in range(columns):
+                dy, dx = y + pad_y - oy * down, x + pad_x - ox * right
+                if 0 <= dy < self.op.kernel and 0 <= dx < self.op.kernel:
+                    for f in range(features):
+                        yield from self.add((f, oy, ox), self.weights[f, channel, dy, dx])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from nirc.dialects.nir import integers
 from nirc.interpreters.speck import MODELS, EventSpeckEvaluator, SteppedSpeckEvaluator
 
 sys.path.append(str(Path(__file__).parents[1]))
-from speck_models import chain, conv, graph, normal, pool, port, spiking
+from speck_models import Neurons, chain, conv, graph, normal, pool, port, spiking
 
 
 def core(
@@ -68,33 +67,6 @@ def random_chain(seed: int, *, biased: bool = False) -> speck.NetworkOp:
     b = core(rng, "b", pooled, 4, "c", kernel=1, return_to_zero=zero)
     c = core(rng, "c", b.given, 2, None, kernel=min(b.given[1:]), return_to_zero=not zero)
     return network(a, b, c)
-
-
-class Neurons:
-    """The membranes of a layer, and what one event does to each, in plain Python."""
-
-    def __init__(self, op: speck.CoreOp):
-        self.op, self.v = op, np.zeros(op.given, int)
-        self.counts = np.zeros(op.given, int)
-        self.weights = op.numbers("weights").astype(int)
-        self.theta, self.low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
-
-    def add(self, place: tuple[int, int, int], amount: int) -> Iterator[tuple[int, int, int]]:
-        self.v[place] = max(self.v[place] + amount, self.low)
-        if self.v[place] >= self.theta:
-            self.v[place] = 0 if self.op.return_to_zero is not None else self.v[place] - self.theta
-            self.counts[place] += 1
-            yield place
-
-    def event(self, channel: int, y: int, x: int) -> Iterator[tuple[int, int, int]]:
-        features, rows, columns = self.op.given
-        (down, right), (pad_y, pad_x) = integers(self.op.stride), integers(self.op.padding)
-        for oy in range(rows):
-            for ox in range(columns):
-                dy, dx = y + pad_y - oy * down, x + pad_x - ox * right
-                if 0 <= dy < self.op.kernel and 0 <= dx < self.op.kernel:
-                    for f in range(features):
-                        yield from self.add((f, oy, ox), self.weights[f, channel, dy, dx])
 
 
 def plain_events(op: speck.NetworkOp, raster: Array, *, depth_first: bool) -> tuple[dict[str, Array], dict[str, Array]]:

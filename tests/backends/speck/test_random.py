@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import nirc
+from nirc.dialects import speck
 from nirc.dialects.dense import Array
 
 sys.path.append(str(Path(__file__).parents[2]))
-from speck_models import affine, checker, conv, flatten, graph, pool, port, scale, scale_of, spiking
+from speck_models import Neurons, affine, checker, conv, flatten, graph, pool, port, scale, scale_of, spiking
 
 NETWORKS = 500
 STEPS = 12
@@ -369,3 +370,43 @@ def test_the_vendors_validator_accepts_all(made: list[Made], load_into_samna: Ca
     results = load_into_samna(*(item.config for item in made))
     assert [(n, message) for n, (valid, message, _) in enumerate(results) if not valid] == []
     assert len(results) == NETWORKS
+
+
+def plain_events(network: speck.NetworkOp, raster: Array) -> dict[str, Array]:
+    """Spike counts of the event model, one spike at a time: what an event causes, layer by layer; no biases."""
+    layers = {name: Neurons(op) for name, op in network.layers().items()}
+    sources, entries = network.sources(), {port.layer.data for port in network.inputs}
+    for counts in raster:
+        for again in range(counts.max(initial=0)):
+            for channel, y, x in np.argwhere(counts > again).tolist():
+                sent = dict[str, list[tuple[int, int, int]]]()
+                for name, layer in layers.items():
+                    arriving = [(channel, y, x)] if name in entries else []
+                    _, rows, columns = layer.op.taken
+                    for source, to in sources[name]:
+                        p, shift = to.pooling.value.data, to.feature_shift.value.data
+                        pooled = ((f + shift, oy // p, ox // p) for f, oy, ox in sent[source.node.data])
+                        arriving += [event for event in pooled if event[1] < rows and event[2] < columns]
+                    sent[name] = [spike for event in arriving for spike in layer.event(*event)]
+    return {name: layer.counts for name, layer in layers.items()}
+
+
+def test_the_event_model() -> None:
+    """With branches, concatenation, strides, pools and both resets; biases have tests of their own."""
+    lively = 0
+    for seed in range(1000, 1040):
+        network = Network(np.random.default_rng(seed))
+        network.build()
+        for layer in network.layers:
+            for edge in layer.edges:
+                edge.bias = None
+        program = nirc.compile(network.graph(), "speck", reset="zero" if network.zero else "subtract", dt=1)
+        (op,) = program.module.ops
+        assert isinstance(op, speck.NetworkOp)
+        raster: Array = network.rng.poisson(0.2, (4, *network.shapes["input"]))
+        expected = plain_events(op, raster)
+        got: dict[str, Array] = program.run(raster, record=tuple(f"{name}.spikes" for name in expected), model="events")
+        for name, counts in expected.items():
+            assert np.array_equal(got[f"{name}.spikes"].sum(axis=0), counts), (seed, name)
+        lively += all(counts.any() for counts in expected.values())
+    assert lively >= 36
