@@ -1,6 +1,6 @@
-"""CPU time of compiling a model to Xylo and of `nirc --help`, against importing what they need, in one run.
+"""CPU time of compiling a model to a chip and of `nirc --help`, against importing what they need, in one run.
 
-    python benchmarks/compile_time.py [MODEL ...] [--repeat N] [--json FILE]
+    python benchmarks/compile_time.py [MODEL:TARGET ...] [--repeat N] [--json FILE]
 
 Each figure is the median over child processes that alternate (this machine may be shared), user plus system time.
 """
@@ -38,9 +38,9 @@ def cpu(command: list[str], folder: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(model: Path, repeat: int, folder: str) -> dict[str, Any]:
+def measure(model: Path, target: str, repeat: int, folder: str) -> dict[str, Any]:
     """Compile, import the same modules, --help, and a bare interpreter, in turn."""
-    arguments = ["compile", str(model), "--target", "xylo", "-o", "cfg.json"]
+    arguments = ["compile", str(model), "--target", target, "-o", "cfg.json"]
     subprocess.run([sys.executable, "-c", _LOADED, *arguments], check=True, cwd=folder, stderr=subprocess.DEVNULL)
     modules = [name for name in Path(folder, "modules.txt").read_text().split() if not name.startswith("__")]
     imports = (
@@ -62,6 +62,7 @@ def measure(model: Path, repeat: int, folder: str) -> dict[str, Any]:
     ratios = [c / i for c, i in zip(times["compile"], times["imports"], strict=True)]
     return {
         "model": model.name,
+        "target": target,
         "cpu_seconds": medians,
         "spread": spread,
         "compile_over_imports": statistics.median(ratios),
@@ -71,16 +72,21 @@ def measure(model: Path, repeat: int, folder: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = (
-        Path(os.environ.get("NIRC_SHARED", ROOT.parent / "shared")) / "models" / "braille_noDelay_noBias_subtract.nir"
-    )
-    default = [ROOT / "examples" / "gestures.nir", *([shared] if shared.exists() else [])]
-    parser.add_argument("models", nargs="*", type=Path, default=default)
+    models = Path(os.environ.get("NIRC_SHARED", ROOT.parent / "shared")) / "models"
+    default = {
+        ROOT / "examples" / "gestures.nir": "xylo",
+        models / "braille_noDelay_noBias_subtract.nir": "xylo",
+        ROOT / "examples" / "digits_conv.nir": "speck",
+        models / "cnn_sinabs.nir": "speck",
+    }
+    chosen = [f"{model}:{target}" for model, target in default.items() if model.exists()]
+    parser.add_argument("models", nargs="*", metavar="MODEL:TARGET", default=chosen)
     parser.add_argument("--repeat", type=int, default=11)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [measure(model.resolve(), options.repeat, folder) for model in options.models]
+        parts = (text.rpartition(":") for text in options.models)
+        rows = [measure(Path(model).resolve(), target, options.repeat, folder) for model, _, target in parts]
     packages = ("nirc", "xdsl", "numpy", "h5py", "click")
     about = {
         "machine": platform.machine(),
@@ -90,12 +96,13 @@ def main() -> None:
     }
     print(about)
     print("CPU seconds, medians; ratio of compile to imports")
-    print(f"{'model':44} {'compile':>9} {'imports':>9} {'ratio':>7} {'spread':>13} {'--help':>8} {'python':>8}")
+    columns = ("compile", "imports", "--help", "python")
+    print(f"{'model':36} {'target':6}", *(f"{name:>8}" for name in columns), f"{'ratio':>6} {'spread':>11}")
     for row in rows:
         seconds, (low, high) = row["cpu_seconds"], row["compile_over_imports_spread"]
+        times = (f"{seconds[name.lstrip('-')]:8.3f}" for name in columns)
         print(
-            f"{row['model']:44} {seconds['compile']:9.3f} {seconds['imports']:9.3f} {row['compile_over_imports']:7.2f} "
-            f"{low:6.2f}-{high:.2f} {seconds['help']:8.3f} {seconds['python']:8.3f}"
+            f"{row['model']:36} {row['target']:6}", *times, f"{row['compile_over_imports']:6.2f} {low:6.2f}-{high:.2f}"
         )
     if options.json:
         options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=2) + "\n")

@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("nir", "cpu", "c", "xylo")
+_TARGETS = ("nir", "cpu", "c", "xylo", "speck")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
 
-_RUN = ("cpu", "xylo")
+_RUN = ("cpu", "xylo", "speck")
 """Those that can be run."""
 
-_FIT = ("xylo",)
+_FIT = ("xylo", "speck")
 """Those that a model can be checked against: the chips."""
 
-_CHIPS = ("v1", "audio2", "audio3", "imu")
+_CHIPS = ("v1", "audio2", "audio3", "imu", "speck2f", "speck2e", "speck2b")
+
+_MODELS = ("stepped", "events")
 
 
 class _DefaultGroup(click.Group):
@@ -83,7 +85,14 @@ _chip_options = _options(
     ),
     click.option("--quantize", type=click.Choice(["layer", "neuron"]), help="Scales per layer or per target neuron."),
     click.option("--calibrate", metavar="RASTER", help="Input of your task, by which scales are chosen."),
+    click.option("--placement", metavar="NODE=CORE,...", help="Cores for some of the layers (speck)."),
+    click.option("--lower-bound", type=click.Choice(["threshold", "lowest"]), help="What v cannot fall below (speck)."),
 )
+_OPTIONS = (
+    *("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate"),
+    *("placement", "lower_bound"),
+)
+"""The flags above that a pipeline takes as options."""
 _c_options = _options(
     click.option(
         "--inputs", type=click.Choice(["graded", "events"]), help="What C hands in: numbers (default), or event counts."
@@ -97,8 +106,6 @@ _c_options = _options(
     click.option("--name", metavar="NAME", help="What C calls the network (default: by its file)."),
 )
 _C_OPTIONS = ("inputs", "triple", "cpu", "name")
-_OPTIONS = ("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate")
-"""The flags that a pipeline takes as options."""
 _print_options = _options(
     click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
     click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
@@ -337,6 +344,7 @@ def _list(*, passes: bool, targets: bool) -> None:
 )
 @click.option("--batch-first", is_flag=True, help="Rasters are batch x steps x shape.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Divide the batch among N (target cpu).")
+@click.option("--model", "dynamics", type=click.Choice(_MODELS), help="Which model of the chip predicts (speck).")
 @_model_options
 @_chip_options
 def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
@@ -358,13 +366,20 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
     )
     with _faults(model):
         program = _program_to_run(driver, model, target, level, flags)
+        if flags["strict"] and flags["dynamics"] is None and program.models:
+            raise _fault(f"under --strict this must be said: model; give --model {'|'.join(program.models)}")
     with _faults(raster):
         assert given is not None
         run = rasters.prepare(given, program.inputs, program.dt, batch_first=flags["batch_first"])
         steps = max((values.shape[run.batch_first] for values in run.arrays.values()), default=0)
         with _progress(steps) as progress:
             results = program.run(
-                run.arrays, record, batch_first=run.batch_first, threads=flags["threads"], progress=progress
+                run.arrays,
+                record,
+                batch_first=run.batch_first,
+                threads=flags["threads"],
+                model=flags["dynamics"],
+                progress=progress,
             )
     with _faults(None):
         rasters.save(output, results, run, record)
@@ -379,7 +394,7 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
         unset = {"dt": "auto", "precision": "f32", "strict": False}
         useless = ["--fix"] if flags["fixes"] else list[str]()
         named = (name for name in (*_OPTIONS, "strict") if name != "chip")
-        useless += [f"--{name}" for name in named if flags[name] != unset.get(name)]
+        useless += [f"--{name.replace('_', '-')}" for name in named if flags[name] != unset.get(name)]
         if level not in (None, target, *_FIT):
             useless.append("--level")
         if useless:
@@ -403,8 +418,10 @@ def _fault(text: str) -> Exception:
 
 
 def _say_losses(program: Program) -> None:
-    """What the chip would drop or saturate on this raster."""
+    """Which model predicted, and what the chip would drop or saturate on this raster."""
     for evaluator in program.evaluators():
+        if about := getattr(evaluator, "about", None):
+            click.echo(f"model: {about}", err=True)
         for text in getattr(evaluator, "losses", list[str])():
             click.echo(f"warning: {text}", err=True)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 from xdsl.context import Context
 from xdsl.dialects import get_all_dialects
@@ -185,6 +186,10 @@ def _kernel(module: ModuleOp) -> cpu.KernelOp:
     return next(op for op in module.ops if isinstance(op, cpu.KernelOp))
 
 
+_Key: TypeAlias = tuple[int, tuple[str, ...], str | None]
+"""What one evaluator was made for: batch, record, model."""
+
+
 @dataclass
 class Program:
     """A model at some level: run it, print it, write it.
@@ -198,11 +203,8 @@ class Program:
     options: Options = field(default_factory=Options)
     source: str | None = None
     watch: Instrumentation = field(default_factory=Instrumentation)
-    _evaluators: dict[tuple[int, tuple[str, ...]], Evaluator] = field(
-        default_factory=dict[tuple[int, tuple[str, ...]], Evaluator]
-    )
-
-    _last: tuple[int, tuple[str, ...]] | None = None
+    _evaluators: dict[_Key, Evaluator] = field(default_factory=dict["_Key", Evaluator])
+    _last: _Key | None = None
     _closed: bool = False
 
     def close(self) -> None:
@@ -317,23 +319,26 @@ class Program:
         batch_first: bool = False,
         keep_state: bool = False,
         threads: int | None = None,
+        model: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Any:
         """Run rasters [T, N...] or [T, B, N...] through the evaluator of the module's level.
 
         Returns the output's raster where one array went in, one Output comes out and nothing is recorded; else rasters
         by name. keep_state: go on from where the last run of the same batch size and record ended. threads: among which
-        the cpu target divides a batch, by default as many as there are cores. progress: is told the number of steps
-        that are done.
+        the cpu target divides a batch, by default as many as there are cores. model: which of a chip's models of its
+        dynamics predicts, by default the first. progress: is told the number of steps that are done.
         """
         if self._closed:
             raise DiagnosticException("this program is closed; compile the model again")
         if level_of(self.module) == "nir":
             raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
         given = rasters.arrange(x, self.inputs, batch_first=batch_first)
-        key = (given.batch, tuple(record))
+        key = (given.batch, tuple(record), model)
         if keep_state and self._last not in (None, key):
-            raise DiagnosticException("keep_state goes on from the last run, which had another batch size or record")
+            raise DiagnosticException(
+                "keep_state goes on from the last run, which had another batch size, record or model"
+            )
         self._last = key
         if key not in self._evaluators:
             self._evaluators[key] = self._evaluator(*key)
@@ -353,8 +358,20 @@ class Program:
         """The evaluators that ran, to ask them what they noticed."""
         return tuple(self._evaluators.values())
 
-    def _evaluator(self, batch: int, record: tuple[str, ...]) -> Evaluator:
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of the dynamics that `run` can choose from, the default first; none where there is one way."""
         level = level_of(self.module)
+        name = self.target if self.target is not None else level
+        return tuple(runner(name).models) if name in BACKENDS and runner(name).level == level else ()
+
+    def _evaluator(self, batch: int, record: tuple[str, ...], model: str | None) -> Evaluator:
+        level = level_of(self.module)
+        if model is not None and model not in self.models:
+            known = f"there are {', '.join(self.models)}" if self.models else "there is one way to run it"
+            raise DiagnosticException(f"no model '{model}' of {self.target or level}; {known}")
+        if model is not None:
+            return runner(self.target or level).models[model](self.module, batch, record)
         if self.target is not None and runner(self.target).level == level:
             return runner(self.target).evaluator(self.module, batch, record)
         if level == "snn":
@@ -374,6 +391,7 @@ _SAID_BY = {
     "Input": "--target nir writes a file with it",
     "Output": "--target nir writes a file with it",
     "node dropped": "--target nir writes a file without it",
+    "lower bound": "give --lower-bound threshold|lowest",
     "recognized": "--pass-pipeline with --target nir writes a file with it",
 }
 """What settles a choice, by the assumption's topic."""
@@ -431,14 +449,24 @@ def _long_lived() -> Generator[None]:
             gc.enable()
 
 
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object in a text; anything else is one without keys, which the importer will say."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast(dict[str, Any], content) if isinstance(content, dict) else {}
+
+
 def load_config(path: str, target: str | None, generation: str | None = None) -> Program:
-    """Read a chip's configuration, nirc's own or the vendor's; without a target, each importer is tried."""
+    """Read a chip's configuration, nirc's own or the vendor's; without a target, the chip is told by the file."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticException(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    name = target or next(name for name in BACKENDS if backend(name).chip is not None)
+    chips = [name for name in BACKENDS if backend(name).chip is not None]
+    name = target or next((name for name in chips if chip(name).owns(_object(text))), chips[0])
     module = chip(name).read(text, generation)
     module.verify()
     return Program(module, name, source=path)
@@ -487,8 +515,8 @@ def compile(
 ) -> Program:
     """Compile a model, a path to one or a `nir.NIRGraph`, for a target; without one down to `snn`, which runs too.
 
-    options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template, inputs, triple, cpu, name (see
-    `nirc.backends.Options`).
+    options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template, placement, lower_bound, inputs,
+    triple, cpu, name (see `nirc.backends.Options`).
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
     chosen = _options(options)

@@ -15,4 +15,10 @@ def _xylo() -> type[Target]:
     return XyloTarget
 
 
-NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets={"xylo": _xylo})
+def _speck() -> type[Target]:
+    from nirc.backends.speck.emit import SpeckTarget
+
+    return SpeckTarget
+
+
+NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets={"xylo": _xylo, "speck": _speck})

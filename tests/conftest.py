@@ -91,7 +91,7 @@ def oracle() -> Callable[[str], str]:
         if python.exists():
             return str(python)
         message = f"no environment of the oracle {name}; make it with tests/oracles/make_environments.py"
-        if os.environ.get("NIRC_REQUIRE_ORACLES"):
+        if os.environ.get("NIRC_REQUIRE_ORACLES") and not (TESTS / "oracles" / name / "python").exists():
             pytest.fail(message)
         pytest.skip(message)
 

@@ -24,10 +24,11 @@ def load(name: str) -> dict[str, Array]:
         return {key: content[key] for key in content.files}
 
 
-def accuracy(model: str, raster: str, target: str | None = None, **options: Any) -> float:
-    """Per cent of the samples whose code word, or class, gets the most spikes."""
+def accuracy(model: str, raster: str, target: str | None = None, dynamics: str | None = None, **options: Any) -> float:
+    """Per cent of the samples whose code word, or class, gets the most spikes; dynamics: which model predicts."""
     known = load("digits_labels.npz")
-    spikes: Array = nirc.compile(str(EXAMPLES / model), target, **options).run(load(raster)["input"])
+    program = nirc.compile(str(EXAMPLES / model), target, **options)
+    spikes: Array = program.run(load(raster)["input"], model=dynamics)
     counts: Array = spikes.sum(0, dtype=int)
     words: Array = 2 * known["codes"].astype(int) - 1 if counts.shape[1] == 8 else np.eye(10, dtype=int)
     right: Array = np.argmax(counts @ words.T, axis=1) == known["labels"]
@@ -63,6 +64,19 @@ def test_on_xylo(model: str) -> None:
     ]
     assert found[0] - found[1] < 1
     assert found[1] > found[2]
+    assert printed(model) == [f"{value:.1f}" for value in found]
+
+
+def printed(model: str) -> list[str]:
+    """The accuracies in the README's row of a model."""
     row = re.search(rf"^\| `{model}\.nir`.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row is not None
-    assert re.findall(r"([\d.]+) %", row[0]) == [f"{value:.1f}" for value in found]
+    return re.findall(r"([\d.]+) %", row[0])
+
+
+def test_on_speck() -> None:
+    """Both predictions lose less than a point of the network's own."""
+    network = accuracy("digits_conv.nir", "digits_conv.npz")
+    found = [accuracy("digits_conv.nir", "digits_conv.npz", "speck", model) for model in ("stepped", "events")]
+    assert all(network - value < 1 for value in found)
+    assert printed("digits_conv") == [f"{value:.1f}" for value in (network, *found)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import nirc
 from nirc import cli
 from nirc.backends import BACKENDS
-from nirc.dialects import DIALECTS
-from nirc.dialects.xylo import CHIPS
+from nirc.dialects import DIALECTS, speck, xylo
+from nirc.interpreters.speck import MODELS
 from nirc.passes import PASSES
 from nirc.passes.convert_nir_to_snn.schemes import OPTIONS, SCHEMES
 
@@ -31,7 +31,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_command_line_knows_the_registries() -> None:
     assert tuple(BACKENDS) == cli._TARGETS  # pyright: ignore[reportPrivateUsage]
-    assert tuple(CHIPS) == cli._CHIPS  # pyright: ignore[reportPrivateUsage]
+    assert (*xylo.CHIPS, *speck.CHIPS) == cli._CHIPS  # pyright: ignore[reportPrivateUsage]
+    assert tuple(MODELS) == cli._MODELS  # pyright: ignore[reportPrivateUsage]
 
 
 def test_registered_names_are_the_real_ones() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
@@ -29,6 +29,8 @@ class Options:
     quantize: str | None = None
     calibrate: str | None = None
     template: str | None = None
+    placement: str | None = None
+    lower_bound: str | None = None
     inputs: str | None = None
     triple: str | None = None
     cpu: str | None = None
@@ -54,6 +56,8 @@ class Threaded(Protocol):
     threads: int
 
 
+MakeEvaluator = Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]
+
 Stages = dict[str, tuple[ModulePass, ...]]
 """The passes that end at each level, level by level from the top."""
 
@@ -65,11 +69,13 @@ class Runner:
     level      of the module that it runs, down to which `nirc.compile` lowers
     evaluator  of that level: module, batch, what to record
     inputs     the inputs of that level and their shapes, to read rasters by
+    models     evaluators by the names that --model takes, where there are several; `evaluator` is the first
     """
 
     level: str
-    evaluator: Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]
+    evaluator: MakeEvaluator
     inputs: Callable[[ModuleOp], dict[str, tuple[int, ...]]]
+    models: Mapping[str, MakeEvaluator] = field(default_factory=dict[str, MakeEvaluator])
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,13 @@ class Chip:
     generations  the names that --chip takes
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
+    owns         whether a JSON object looks like a configuration of this chip
     """
 
     generations: tuple[str, ...]
     read: Callable[[str, str | None], ModuleOp]
     summary: Callable[[ModuleOp], list[str]]
+    owns: Callable[[dict[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -136,4 +144,10 @@ def _xylo() -> Backend:
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "c": _c, "xylo": _xylo}
+def _speck() -> Backend:
+    from nirc.backends.speck import BACKEND
+
+    return BACKEND
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "c": _c, "xylo": _xylo, "speck": _speck}

@@ -31,4 +31,10 @@ def _xylo() -> Dialect:
     return Xylo
 
 
-DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "cpu": _cpu, "xylo": _xylo}
+def _speck() -> Dialect:
+    from nirc.dialects.speck import Speck
+
+    return Speck
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "cpu": _cpu, "xylo": _xylo, "speck": _speck}

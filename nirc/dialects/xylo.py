@@ -31,18 +31,16 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     DictionaryAttr,
     IntegerAttr,
-    ModuleOp,
     StringAttr,
     SymbolNameConstraint,
     f64,
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Dialect, ParametrizedAttribute, Region
+from xdsl.ir import Attribute, Dialect, Region
 from xdsl.irdl import (
     IRDLOperation,
     ParsePropInAttrDict,
-    irdl_attr_definition,
     irdl_op_definition,
     lazy_traits_def,
     opt_prop_def,
@@ -53,8 +51,8 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Array, Dense, array, dense, dense_faults, shape_text, uniform
-from nirc.dialects.nir import assume, integers, quote
+from nirc.dialects.dense import Array, Dense, array, dense_faults, shape_text
+from nirc.dialects.nir import ChangeAttr, integers
 
 
 @dataclass(frozen=True)
@@ -110,45 +108,6 @@ CHIPS: dict[str, XyloLimits] = {
 Audio 3's total is its documented average of 32 per neuron [D]."""
 
 DEFAULT_CHIP = "audio2"
-
-
-@irdl_attr_definition
-class ChangeAttr(ParametrizedAttribute):
-    """What quantization did to a parameter: values before and after in the network's units, largest relative error.
-
-    For weights, before and after are the least and the largest, and the error is relative to the largest.
-    """
-
-    name = "xylo.change"
-
-    node: StringAttr
-    parameter: StringAttr
-    unit: StringAttr
-    before: DenseIntOrFPElementsAttr
-    after: DenseIntOrFPElementsAttr
-    error: DenseIntOrFPElementsAttr
-
-    @staticmethod
-    def of(node: str, parameter: str, unit: str, before: Array, after: Array, error: float | None = None) -> ChangeAttr:
-        """A change of values neuron by neuron; equal ones become one."""
-        if error is None:
-            reference = np.where(before != 0, np.abs(before), 1)
-            error = float((np.abs(after - before) / reference).max(initial=0))
-        values = [dense(np.asarray(uniform(values), np.float64)) for values in (before, after, np.asarray(error))]
-        return ChangeAttr(StringAttr(node), StringAttr(parameter), StringAttr(unit), *values)
-
-    def tell(self, module: ModuleOp) -> None:
-        """Attach a note where the change is large."""
-        error, before, after = (float(array(v).flat[0]) for v in (self.error, self.before, self.after))
-        if error > _TELL:
-            single = not self.before.get_shape() and not self.after.get_shape()
-            ends = f" ({before:.3g} to {after:.3g} {self.unit.data})" if single else ""
-            statement = f"{self.parameter.data} of {quote(self.node.data)} changes by up to {error:.0%}{ends}"
-            assume(module, "note", "quantization", statement)
-
-
-_TELL = 0.05
-"""The relative change of a parameter from which on it is told on the terminal, not in the report alone."""
 
 
 class Group(IRDLOperation):
@@ -468,4 +427,4 @@ class NetworkOp(IRDLOperation):
             raise VerifyException("one part holds integers, another real numbers")
 
 
-Xylo = Dialect("xylo", [HiddenOp, InputOp, NetworkOp, ReadoutOp], [ChangeAttr])
+Xylo = Dialect("xylo", [HiddenOp, InputOp, NetworkOp, ReadoutOp])

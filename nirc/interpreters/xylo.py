@@ -15,8 +15,8 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array
-from nirc.dialects.nir import quote
 from nirc.dialects.xylo import XyloLimits
+from nirc.interpreters.events import event_counts, refuse_unknown
 
 _LOW, _HIGH = -32768, 32767
 
@@ -130,12 +130,7 @@ class XyloEvaluator:
         self.synapses = network.synapses
         self.prepare(network)
         self.keys = self._known_keys()
-        outputs = {name.data for name in network.readout.outputs}
-        unknown = [key for key in record if key not in self.keys or key in outputs]
-        if unknown:
-            raise DiagnosticException(
-                "\n".join(f"cannot record {quote(k)}; there are {', '.join(self.keys)}" for k in unknown)
-            )
+        refuse_unknown(record, self.keys, (name.data for name in network.readout.outputs))
         self.record = record
         self.dropped = self.saturated = 0
         self.reset()
@@ -215,28 +210,8 @@ class XyloEvaluator:
         return rasters
 
     def _events(self, inputs: Mapping[str, Array]) -> Array:
-        parts = list[Array]()
-        faults = list[str]()
-        for name, size in self.network.input.sizes().items():
-            raster = inputs.get(name)
-            if raster is None:
-                faults.append(f"no raster for the input {quote(name)}")
-            elif raster.ndim != 3 or raster.shape[1:] != (self.batch, size):
-                faults.append(
-                    f"the raster of input {quote(name)} has the shape {'x'.join(map(str, raster.shape))}, "
-                    f"must be steps x batch x {size}"
-                )
-            elif raster.size and (raster.min() < 0 or raster.max() > 255 or np.any(raster != np.floor(raster))):
-                faults.append(
-                    f"the raster of input {quote(name)} must hold event counts, whole numbers in 0..255; "
-                    f"it spans {raster.min():g} to {raster.max():g}"
-                )
-            else:
-                parts.append(raster.astype(np.int64))
-        if not faults and len({len(part) for part in parts}) > 1:
-            faults.append("the rasters have unequal numbers of steps")
-        if faults:
-            raise DiagnosticException("\n".join(faults))
+        shapes = {name: (size,) for name, size in self.network.input.sizes().items()}
+        parts = list(event_counts(inputs, shapes, self.batch, 255).values())
         events = np.concatenate(parts, axis=2)
         self.dropped += int(np.maximum(events - XyloLimits.INPUT_EVENTS, 0).sum())
         return events

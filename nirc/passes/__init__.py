@@ -151,6 +151,30 @@ def _xylo_check_limits() -> type[ModulePass]:
     return XyloCheckLimitsPass
 
 
+def _convert_snn_to_speck() -> type[ModulePass]:
+    from nirc.passes.convert_snn_to_speck import ConvertSnnToSpeckPass
+
+    return ConvertSnnToSpeckPass
+
+
+def _speck_quantize() -> type[ModulePass]:
+    from nirc.passes.speck_quantize import SpeckQuantizePass
+
+    return SpeckQuantizePass
+
+
+def _speck_place() -> type[ModulePass]:
+    from nirc.passes.speck_place import SpeckPlacePass
+
+    return SpeckPlacePass
+
+
+def _speck_check_limits() -> type[ModulePass]:
+    from nirc.passes.speck_check_limits import SpeckCheckLimitsPass
+
+    return SpeckCheckLimitsPass
+
+
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-infer-shapes": _nir_infer_shapes,
     "nir-inline-graphs": _nir_inline_graphs,
@@ -176,5 +200,9 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "xylo-add-relays": _xylo_add_relays,
     "xylo-place": _xylo_place,
     "xylo-check-limits": _xylo_check_limits,
+    "convert-snn-to-speck": _convert_snn_to_speck,
+    "speck-quantize": _speck_quantize,
+    "speck-place": _speck_place,
+    "speck-check-limits": _speck_check_limits,
 }
 """In the order in which a pipeline runs them."""

@@ -18,18 +18,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.ir import Block, BlockArgument, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import snn, xylo
 from nirc.dialects.dense import Array, Dense, dense, doubles
 from nirc.dialects.nir import assume, quote
+from nirc.passes.chip_conversion import ChipConversion
 from nirc.passes.xylo_check_limits import structural_violations
 
 MAPPINGS = ("faithful", "vendor")
@@ -100,35 +100,16 @@ class _Population:
         return np.broadcast_to(self.leak + steady, self.size)
 
 
-class _Conversion:
+class _Conversion(ChipConversion):
+    CHIP = "Xylo"
+
     def __init__(self, module: ModuleOp, network: snn.NetworkOp, chip: str, *, vendor: bool):
-        self.module, self.network, self.chip, self.vendor = module, network, chip, vendor
-        self.faults = list[str]()
-        self.states = dict(zip(network.state_args, network.states, strict=True))
-        self.nexts = dict(zip(network.state_args, network.next_values, strict=True))
-        self.inputs = dict(zip(network.input_args, (name.data for name in network.inputs), strict=True))
-        self.spikes = dict[SSAValue, str]()
+        super().__init__(module, network)
+        self.chip, self.vendor = chip, vendor
         self.relays = dict[str, str]()
 
-    def fail(self, op: snn.SnnOp | Operation | None, why: str) -> None:
-        label = f"node {op.label}" if isinstance(op, snn.SnnOp) else "the network"
-        fault = f"{label}: {why}"
-        if fault not in self.faults:
-            self.faults.append(fault)
-
     def convert(self) -> xylo.NetworkOp:
-        scheme = self.network.scheme.data if self.network.scheme else "nir-"
-        if not scheme.startswith("nir-"):
-            self.faults.append(
-                f"scheme '{scheme}' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)"
-            )
-        fires = [op for op in self.network.body.block.ops if isinstance(op, snn.FireOp)]
-        for fire in fires:
-            name = fire.node.data if fire.node else f"layer{len(self.spikes)}"
-            if name in self.spikes.values():
-                self.fail(fire, "several layers of this name; nirc tells them apart by `node`")
-            self.spikes[fire.spikes] = name
-        populations = [p for fire in fires if (p := self.population(fire)) is not None]
+        populations = [p for fire in self.layers() if (p := self.population(fire)) is not None]
         membranes = self.membranes()
         hidden, readout = self.assign(populations, membranes)
         network = self.build(hidden, list(readout.values()))
@@ -164,16 +145,10 @@ class _Conversion:
 
     def integration(self, op: snn.SnnOp, name: str, value: SSAValue, after: SSAValue | None) -> _Population | None:
         """Match the filters whose result is `value`; `after` is the membrane that the next step starts from."""
-        leak, membrane = self.peel(value)
-        if not isinstance(membrane, snn.FilterOp):
-            self.fail(
-                op, "its spikes are not those of a membrane that was updated in this step; Xylo has no other order"
-            )
+        leak, membrane = self.membrane(op, value, after)
+        if membrane is None:
             return None
         v = membrane.state
-        if v not in self.nexts or (after is not None and self.nexts[v] is not after):
-            self.fail(op, "its reset does not act at once on the membrane that fired; Xylo's does")
-            return None
         a, b, gain, into = doubles(membrane.decay), np.zeros(()), doubles(membrane.gain), membrane.input
         rest, synapse = self.peel(membrane.input)
         if isinstance(synapse, snn.FilterOp) and self.nexts.get(synapse.state) is membrane.input:
@@ -206,18 +181,10 @@ class _Conversion:
             found.constant = np.zeros(())
         return found
 
-    def start_at_zero(self, state: SSAValue) -> None:
-        attr = self.states[cast(BlockArgument, state)]
-        if np.any(doubles(attr.init)):
-            statement = f"{quote(attr.label)} starts at 0: the chip cannot preload a state"
-            assume(self.module, "choice", "initial state", statement)
-
     def reset_of(self, fire: snn.FireOp) -> snn.ResetOp | None:
-        resets = [use.operation for use in fire.spikes.uses if isinstance(use.operation, snn.ResetOp)]
-        if len(resets) != 1 or resets[0].v is not fire.v:
-            self.fail(fire, "its spikes do not reset the membrane at once; Xylo's do")
+        """The reset, which has to subtract the threshold."""
+        if (reset := super().reset_of(fire)) is None:
             return None
-        (reset,) = resets
         amount = doubles(reset.amount)
         if np.any(amount) and reset.kind.data != "subtract":
             to = f"{float(np.ravel(amount)[0]):g}"
@@ -232,14 +199,6 @@ class _Conversion:
                 fire, "a spike subtracts threshold - v_reset; Xylo subtracts the threshold, which needs v_reset = 0"
             )
         return reset
-
-    def peel(self, value: SSAValue) -> tuple[Array, Operation | None]:
-        """Take constants off a value: their sum, and the op below."""
-        total = np.zeros(())
-        while isinstance(value.owner, snn.AddOp):
-            total = total + doubles(value.owner.constant)
-            value = value.owner.input
-        return total, value.owner if isinstance(value.owner, Operation) else None
 
     def collect(self, into: _Population, value: SSAValue) -> None:
         """Gather the weighted sources and constants that make up an input."""

@@ -26,7 +26,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import assume, quote
+from nirc.dialects.nir import ChangeAttr, assume, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
 from nirc.passes.xylo_quantize import applied
@@ -82,9 +82,9 @@ def _fit(module: ModuleOp, network: xylo.NetworkOp, rule: str) -> None:
         change.tell(module)
 
 
-def fit_time_constants(network: xylo.NetworkOp, rule: str = RULES[0]) -> list[xylo.ChangeAttr]:
+def fit_time_constants(network: xylo.NetworkOp, rule: str = RULES[0]) -> list[ChangeAttr]:
     """Make the dashes of a network of real numbers whole, in place; returns what changed."""
-    changes = list[xylo.ChangeAttr]()
+    changes = list[ChangeAttr]()
     for part in (network.hidden, network.readout):
         real = [part.numbers(name).reshape(part.size) for name in ("dash_mem", "dash_syn")]
         if rule == "nearest":
@@ -94,10 +94,10 @@ def fit_time_constants(network: xylo.NetworkOp, rule: str = RULES[0]) -> list[xy
             whole, gain, bias_gain = _nearest_response(real[0], real[1], part.silent(), part.numbers("bias") != 0)
         for name, here in part.places().items():
             for tau, before, after in zip(("tau_mem", "tau_syn"), real, whole, strict=True):
-                changes.append(xylo.ChangeAttr.of(name, tau, "steps", 2.0 ** before[here], 2.0 ** after[here]))
+                changes.append(ChangeAttr.of(name, tau, "steps", 2.0 ** before[here], 2.0 ** after[here]))
             if rule == "response":
                 unscaled = np.ones_like(gain[here])
-                changes.append(xylo.ChangeAttr.of(name, "input gain", "per spike", unscaled, gain[here]))
+                changes.append(ChangeAttr.of(name, "input gain", "per spike", unscaled, gain[here]))
         part.properties["dash_mem"] = dense(whole[0])
         part.properties["dash_syn"] = dense(whole[1].reshape(part.numbers("dash_syn").shape))
         part.properties["bias"] = dense(part.numbers("bias") * bias_gain)

@@ -21,7 +21,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import assume, quote
+from nirc.dialects.nir import ChangeAttr, assume, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
 
@@ -134,7 +134,7 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp) -> None:
     assume(module, "note", "quantization", f"8-bit weights for {layers}; {where}")
 
 
-def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> Iterator[xylo.ChangeAttr]:
+def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> Iterator[ChangeAttr]:
     """Each layer's weights, thresholds and biases before and after, in the network's units."""
 
     def rounded(source: xylo.Group) -> Array:
@@ -149,8 +149,8 @@ def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> I
             largest = max(float(np.abs(old).max()), 1e-300)
             ends = [np.array([values.min(), values.max()]) for values in (old, new)]
             error = float(np.abs(new - old).max()) / largest
-            yield xylo.ChangeAttr.of(name, "weights", "v per spike", *ends, error=error)
+            yield ChangeAttr.of(name, "weights", "v per spike", *ends, error=error)
         for parameter, unit in (("threshold", "v"), ("bias", "v per step")):
             values = part.numbers(parameter)[here]
             if np.any(values) and (parameter == "bias" or not np.all(part.silent()[here])):
-                yield xylo.ChangeAttr.of(name, parameter, unit, values, whole[parameter][here] / scale[here])
+                yield ChangeAttr.of(name, parameter, unit, values, whole[parameter][here] / scale[here])

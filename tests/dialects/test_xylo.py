@@ -45,9 +45,9 @@ xylo.network @main attributes {chip = "imu"} {
 """
 
 REPORT = """report = [
-  #xylo.change<"a b", "threshold", "LSB", dense<0.5> : tensor<f64>, dense<0.49> : tensor<f64>,
+  #nir.change<"a b", "threshold", "LSB", dense<0.5> : tensor<f64>, dense<0.49> : tensor<f64>,
     dense<0.02> : tensor<f64>>,
-  #xylo.change<"last", "weight", "", dense<[-0.5, 0.5]> : tensor<2xf64>, dense<[-0.49, 0.51]> : tensor<2xf64>,
+  #nir.change<"last", "weight", "", dense<[-0.5, 0.5]> : tensor<2xf64>, dense<[-0.49, 0.51]> : tensor<2xf64>,
     dense<0.02> : tensor<f64>>
 ]"""
 REPORTED = INTEGERS.replace('chip = "audio2"', f'chip = "audio2", {REPORT}')

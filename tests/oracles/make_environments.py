@@ -2,17 +2,33 @@
 
     make_environments.py [NAME ...]        all of them without a name
 
-An environment is made with the interpreter that runs this script. One that fits its requirements and this interpreter
-is left alone. Exits with 1 if an environment could not be made, after trying the others.
+An environment is made with the interpreter that runs this script, or with that of the version in the folder's file
+`python`; where there is none, it is left out, and its tests skip. One that fits its requirements and its interpreter is
+left alone. Exits with 1 if an environment could not be made, after trying the others.
 """
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ORACLES = Path(__file__).resolve().parent
+
+
+def interpreter(name: str) -> str | None:
+    """The Python of an environment; None where this machine has none of the version that it needs."""
+    wanted = ORACLES / name / "python"
+    if not wanted.is_file():
+        return sys.executable
+    version = wanted.read_text().strip()
+    chosen = {**os.environ, "PYENV_VERSION": version}  # pyenv's commands look at it, others do not
+    try:
+        command = [f"python{version}", "-c", "import sys; print(sys.executable)"]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=chosen).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def make(name: str) -> None:
@@ -21,12 +37,17 @@ def make(name: str) -> None:
     env = ORACLES / name / "env"
     python = env / "bin" / "python"
     stamp = env / "stamp"
-    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    maker = interpreter(name)
+    if maker is None:
+        print(f"{name}: left out, there is no Python {(ORACLES / name / 'python').read_text().strip()}", flush=True)
+        return
+    version = subprocess.run([maker, "-VV"], check=True, capture_output=True).stdout
+    wanted = hashlib.sha256(requirements.read_bytes() + version).hexdigest()
     if python.exists() and stamp.is_file() and stamp.read_text() == wanted:
         print(f"{name}: up to date", flush=True)
         return
     print(f"{name}: making {env}", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", env], check=True)
+    subprocess.run([maker, "-m", "venv", "--clear", env], check=True)
     subprocess.run(
         [python, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements], check=True
     )

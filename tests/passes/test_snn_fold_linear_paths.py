@@ -10,7 +10,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
 from nirc.dialects import snn
-from nirc.dialects.dense import Array, doubles
+from nirc.dialects.dense import Array, dense, doubles
 from nirc.interpreters.snn import SnnEvaluator
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
@@ -242,3 +242,125 @@ def test_states_are_left_alone(parse: Parse, fold: Callable[[str], ModuleOp]) ->
     before, after = outputs(parse(text), {"x": x}), outputs(fold(text), {"x": x})
     assert np.count_nonzero(before) == before.size
     assert np.max(np.abs(after - before)) <= 1e-12
+
+
+# Images
+
+
+def _image(body: str, result: str, inputs: str = "%x: tensor<4x6x6xf64>", names: str = '"x"') -> str:
+    kind = result.partition(": ")[2]
+    return f"""
+    snn.network @main attributes {{inputs = [{names}], outputs = ["y"], states = []}} {{
+    ^bb0({inputs}):
+      {body}
+      snn.yield {result.partition(":")[0]} : {kind}
+    }}"""
+
+
+RNG = np.random.default_rng(2)
+
+
+def _text(*shape: int) -> str:
+    return str(dense(RNG.normal(size=shape)))
+
+
+def _conv(weight: tuple[int, ...], source: str, groups: int = 1, name: str = "w") -> str:
+    places = 6 - weight[2] + 1
+    kinds = f"(tensor<4x6x6xf64>) -> tensor<{weight[0]}x{places}x{places}xf64>"
+    window = "stride = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, dilation = array<i64: 1, 1>"
+    return (
+        f'snn.conv {source} {{weight = {_text(*weight)}, {window}, groups = {groups} : i64, node = "{name}"}} : {kinds}'
+    )
+
+
+def _pool(kernel: int, source: str, before: int, after: int) -> str:
+    sizes = f"kernel = array<i64: {kernel}, {kernel}>, stride = array<i64: {kernel}, {kernel}>"
+    kinds = f"(tensor<4x{before}x{before}xf64>) -> tensor<4x{after}x{after}xf64>"
+    return f"snn.pool {source} {{{sizes}, padding = array<i64: 0, 0, 0, 0>}} : {kinds}"
+
+
+def _scale(source: str, factor: str, shape: str) -> str:
+    return f"snn.scale {source} {{factor = {factor}}} : (tensor<{shape}xf64>) -> tensor<{shape}xf64>"
+
+
+IMAGES = {
+    "a factor before a convolution": (
+        _image(
+            f"%a = {_scale('%x', _text(4, 1, 1), '4x6x6')}\n%b = {_conv((3, 4, 2, 2), '%a')}", "%b: tensor<3x5x5xf64>"
+        ),
+        ["snn.conv"],
+    ),
+    "a factor before a grouped convolution": (
+        _image(
+            f"%a = {_scale('%x', _text(4, 1, 1), '4x6x6')}\n%b = {_conv((6, 2, 2, 2), '%a', 2)}",
+            "%b: tensor<6x5x5xf64>",
+        ),
+        ["snn.conv"],
+    ),
+    "a factor behind a convolution": (
+        _image(
+            f"%a = {_conv((3, 4, 2, 2), '%x')}\n%b = {_scale('%a', _text(3, 1, 1), '3x5x5')}", "%b: tensor<3x5x5xf64>"
+        ),
+        ["snn.conv"],
+    ),
+    "a factor per place stays": (
+        _image(
+            f"%a = {_scale('%x', _text(4, 6, 6), '4x6x6')}\n%b = {_conv((3, 4, 2, 2), '%a')}", "%b: tensor<3x5x5xf64>"
+        ),
+        ["snn.scale", "snn.conv"],
+    ),
+    "a convolution of a sum": (
+        _image(
+            "%a = snn.sum %x, %z : (tensor<4x6x6xf64>, tensor<4x6x6xf64>) -> tensor<4x6x6xf64>\n"
+            f"%b = {_conv((3, 4, 2, 2), '%a')}",
+            "%b: tensor<3x5x5xf64>",
+            "%x: tensor<4x6x6xf64>, %z: tensor<4x6x6xf64>",
+            '"x", "z"',
+        ),
+        ["snn.conv", "snn.conv", "snn.sum"],
+    ),
+    "a factor goes behind a pool": (
+        _image(f"%a = {_scale('%x', _text(4, 1, 1), '4x6x6')}\n%b = {_pool(2, '%a', 6, 3)}", "%b: tensor<4x3x3xf64>"),
+        ["snn.pool", "snn.scale"],
+    ),
+    "a factor per place stays before a pool": (
+        _image(f"%a = {_scale('%x', _text(4, 6, 6), '4x6x6')}\n%b = {_pool(2, '%a', 6, 3)}", "%b: tensor<4x3x3xf64>"),
+        ["snn.scale", "snn.pool"],
+    ),
+    "pools in a row, with a rest": (
+        _image(f"%a = {_pool(2, '%x', 6, 3)}\n%b = {_pool(2, '%a', 3, 1)}", "%b: tensor<4x1x1xf64>"),
+        ["snn.pool"],
+    ),
+    "an average into a matrix": (
+        _image(
+            f"%a = {_pool(2, '%x', 6, 3)}\n%b = {_scale('%a', 'dense<0.25> : tensor<f64>', '4x3x3')}\n"
+            "%c = snn.reshape %b : (tensor<4x3x3xf64>) -> tensor<36xf64>\n"
+            f"%d = snn.linear %c {{weight = {_text(5, 36)}}} : (tensor<36xf64>) -> tensor<5xf64>",
+            "%d: tensor<5xf64>",
+        ),
+        ["snn.pool", "snn.reshape", "snn.linear"],
+    ),
+    "reshapes in a row": (
+        _image(
+            "%a = snn.reshape %x : (tensor<4x6x6xf64>) -> tensor<144xf64>\n"
+            "%b = snn.reshape %a : (tensor<144xf64>) -> tensor<8x18xf64>",
+            "%b: tensor<8x18xf64>",
+        ),
+        ["snn.reshape"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_paths_of_images(parse: Callable[[str], ModuleOp], ctx: Context, name: str) -> None:
+    """The same numbers as before, in fewer ops."""
+    text, ops = IMAGES[name]
+    before, after = parse(text), parse(text)
+    SnnFoldLinearPathsPass().apply(ctx, after)
+    after.verify()
+    networks = [next(op for op in module.ops if isinstance(op, snn.NetworkOp)) for module in (before, after)]
+    assert [op.name for op in networks[1].body.block.ops][:-1] == ops
+    inputs = {item.data: RNG.normal(size=(3, 2, 4, 6, 6)) for item in networks[0].inputs}
+    expected, found = (SnnEvaluator(network, 2).run(inputs)["y"] for network in networks)
+    assert np.count_nonzero(expected) > 5
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)

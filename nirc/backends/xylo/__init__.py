@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages
 from nirc.backends.xylo.emit import XyloTarget
-from nirc.backends.xylo.read_config import read_config
+from nirc.backends.xylo.read_config import is_xylo, read_config
 from nirc.dialects import xylo
 from nirc.interpreters.xylo import XyloEvaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
@@ -98,6 +98,6 @@ BACKEND = Backend(
     stages,
     _emit,
     Runner("xylo", _evaluator, _inputs),
-    Chip(tuple(xylo.CHIPS), read_config, _summary),
+    Chip(tuple(xylo.CHIPS), read_config, _summary, is_xylo),
     emits_by=("template",),
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -18,10 +17,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.target import Target
 
-from nirc.dialects import nir, xylo
-from nirc.dialects.dense import Array, array
-
-Json = dict[str, Any]
+from nirc.backends.json_config import Json, notes_of, template_of
+from nirc.dialects import xylo
+from nirc.dialects.dense import Array
 
 _UNVERIFIED = (
     "the list of 'debug' fields of xyloCore2 and the later cores is not confirmed by a samna of that generation; "
@@ -49,7 +47,7 @@ class XyloTarget(Target):
             raise DiagnosticException("target xylo writes a quantized xylo.network; the module holds none")
         value = _samna(network)
         if self.template is not None:
-            value = _merged(_template(self.template), value)
+            value = _merged(template_of(self.template, "XyloConfiguration().to_json()"), value)
         parts = {"value0": value, "spec": _specification(network), "nirc": _notes(module, network)}
         lines = [f'"{name}": {json.dumps(part)}' for name, part in parts.items()]
         output.write("{" + ",\n".join(lines) + "}\n")
@@ -175,26 +173,12 @@ def _specification(network: xylo.NetworkOp) -> Json:
 
 def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
     """What a user should know about the numbers above."""
-    changes = [
-        {
-            "node": change.node.data,
-            "parameter": change.parameter.data,
-            "unit": change.unit.data,
-            "before": array(change.before).tolist(),
-            "after": array(change.after).tolist(),
-            "largest_relative_error": array(change.error).tolist(),
-        }
-        for change in (network.report or ())
-    ]
+    base, changes = notes_of(module, network.report or ())
     taus = [change for change in changes if change["unit"] == "steps"]
     scales = [_layer_scales(part) for part in (network.hidden, network.readout) if part.scale is not None]
     return {
         "chip": network.chip.data,
-        "dt": nir.time_step(module),
-        "assumptions": [
-            {"kind": item.kind.data, "topic": item.topic.data, "statement": item.statement.data}
-            for item in nir.assumptions(module)
-        ],
+        **base,
         "layers": {
             "input": network.input.sizes(),
             "hidden": network.hidden.sizes(),
@@ -212,19 +196,6 @@ def _notes(module: ModuleOp, network: xylo.NetworkOp) -> Json:
 def _layer_scales(part: xylo.HiddenOp | xylo.ReadoutOp) -> dict[str, list[float]]:
     """LSB of v per unit of v, neuron by neuron."""
     return {name: part.numbers("scale")[place].tolist() for name, place in part.places().items()}
-
-
-def _template(path: str) -> Json:
-    try:
-        content = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise DiagnosticException(f"--template {path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DiagnosticException(f"--template {path}: not JSON: {error}") from error
-    value: object = cast(Json, content).get("value0") if isinstance(content, dict) else None
-    if not isinstance(value, dict):
-        raise DiagnosticException(f"--template {path}: no 'value0'; save XyloConfiguration().to_json() of your samna")
-    return cast(Json, value)
 
 
 _CHIP_FIELDS = ("bias_enable", "synapse2_enable", "reservoir", "hidden")

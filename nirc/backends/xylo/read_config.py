@@ -6,22 +6,24 @@ chip's range are kept as they are, `xylo-check-limits` names them; samna and roc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Region
 from xdsl.utils.exceptions import DiagnosticException
 
-from nirc.dialects import nir, xylo
+from nirc.backends.json_config import Json, as_list, as_object, is_whole, parsed, restore_notes, whole_array
+from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
 
-Json: TypeAlias = dict[str, Any]
 Shape: TypeAlias = tuple[int | None, ...]
 
-_LARGEST = 2**31 - 1
+
+def is_xylo(content: Json) -> bool:
+    """Whether a JSON object looks like a configuration of this chip."""
+    return "input" in as_object(content.get("value0")) or "weights_in" in as_object(content.get("spec", content))
 
 
 def read_config(text: str, chip: str | None = None) -> ModuleOp:
@@ -30,54 +32,15 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
     chip: the generation; found from the fields where it is None.
     Raises DiagnosticException with everything that is missing or malformed.
     """
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DiagnosticException(f"not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DiagnosticException("a Xylo configuration is a JSON object with 'value0' or a specification's keys")
-    held = cast(Json, content)
-    notes = _object(held.get("nirc"))
+    held = parsed(text, "a Xylo configuration is a JSON object with 'value0' or a specification's keys")
+    notes = as_object(held.get("nirc"))
     if "value0" in held:
-        spec, found = specification_of_samna(_object(held["value0"]))
+        spec, found = specification_of_samna(as_object(held["value0"]))
     else:
-        spec, found = _object(held.get("spec", held)), "audio2"
+        spec, found = as_object(held.get("spec", held)), "audio2"
     module = network_of_specification(spec, chip or notes.get("chip") or found, notes.get("layers"))
-    if isinstance(dt := notes.get("dt"), float):
-        nir.set_time_step(module, dt)
-    for item in _list(notes.get("assumptions")):
-        kind, topic, statement = (_object(item).get(key) for key in ("kind", "topic", "statement"))
-        if kind in nir.AssumptionAttr.KINDS:
-            nir.assume(module, str(kind), str(topic), str(statement))
+    restore_notes(module, notes)
     return module
-
-
-def _object(value: Any) -> Json:
-    """A JSON object; anything else is one without keys."""
-    return cast(Json, value) if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    """A JSON list; anything else is an empty one."""
-    return cast(list[Any], value) if isinstance(value, list) else []
-
-
-def _is_whole(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= _LARGEST and value == int(value)
-
-
-def _whole_array(value: Any) -> Array | None:
-    """Nested lists of whole numbers as an array; None where they are anything else."""
-    try:
-        values = np.array(value)
-    except (ValueError, OverflowError):
-        return None
-    if values.dtype.kind not in "iuf":
-        return np.zeros(values.shape, np.int32) if values.size == 0 else None
-    if not np.all(np.isfinite(values)) or np.any(np.abs(values) > _LARGEST) or np.any(values != np.round(values)):
-        return None
-    return values.astype(np.int32)
 
 
 class _SamnaFile:
@@ -88,10 +51,10 @@ class _SamnaFile:
 
     def matrix(self, where: str, value: Any) -> Array:
         """samna's MATRIX: dimensions, and values row by row."""
-        held = _object(value)
-        dimensions = _object(held.get("dimensions"))
-        shape = [int(n) if _is_whole(n) else -1 for n in map(dimensions.get, ("value0", "value1"), (-1, -1))]
-        values = _whole_array(held.get("values"))
+        held = as_object(value)
+        dimensions = as_object(held.get("dimensions"))
+        shape = [int(n) if is_whole(n) else -1 for n in map(dimensions.get, ("value0", "value1"), (-1, -1))]
+        values = whole_array(held.get("values"))
         if values is None or values.ndim != 1 or min(shape) < 0 or values.size != shape[0] * shape[1]:
             self.faults.append(f"{where}: must be a matrix of whole numbers with dimensions, offsets and values")
             return np.zeros((1, 1), np.int32)
@@ -112,7 +75,7 @@ class _SamnaFile:
 
     def whole(self, where: str, value: Any) -> int:
         """One whole number."""
-        if not _is_whole(value):
+        if not is_whole(value):
             self.faults.append(f"{where}: must be a whole number")
             return 0
         return int(value)
@@ -123,10 +86,10 @@ class _SamnaFile:
 
     def alias(self, where: str, value: Any) -> list[int]:
         """samna's OPTIONAL alias target as a list of at most one."""
-        target = _object(value)
+        target = as_object(value)
         if value is None or target.get("nullopt") is True:
             return []
-        if target.get("nullopt") is not False or not _is_whole(target.get("data")):
+        if target.get("nullopt") is not False or not is_whole(target.get("data")):
             self.faults.append(f"{where}: must be nullopt or the number of a hidden neuron")
             return []
         return [int(target["data"])]
@@ -142,8 +105,8 @@ def specification_of_samna(value: Json) -> tuple[Json, str]:
     missing = [name for name in ("input", key, "readout") if not isinstance(value.get(name), dict)]
     if missing:
         raise DiagnosticException("\n".join(f"value0.{name}: missing" for name in missing))
-    inputs, hidden, readout = (_object(value[name]) for name in ("input", key, "readout"))
-    neurons, outs = ([_object(item) for item in _list(part.get("neurons"))] for part in (hidden, readout))
+    inputs, hidden, readout = (as_object(value[name]) for name in ("input", key, "readout"))
+    neurons, outs = ([as_object(item) for item in as_list(part.get("neurons"))] for part in (hidden, readout))
     two, biased = bool(value.get("synapse2_enable", False)), bool(value.get("bias_enable", False))
     bias, bias_out = (
         file.column(f"value0.{where}.neurons", part, "v_mem_bias", None if biased else 0)
@@ -194,7 +157,7 @@ class _Specification:
             if not optional:
                 self.faults.append(f"{name}: missing")
             return zeros
-        values = _whole_array(value)
+        values = whole_array(value)
         if values is not None and values.ndim == 2 and len(shape) == 3:
             values = values[:, :, None]
         if (
@@ -210,7 +173,7 @@ class _Specification:
     def shift(self, name: str) -> int:
         """A weight shift, 0 where it is missing."""
         value = self.spec.get(name, 0)
-        if not _is_whole(value):
+        if not is_whole(value):
             self.faults.append(f"{name}: must be a whole number")
             return 0
         return int(value)
@@ -220,15 +183,15 @@ class _Specification:
         value = self.spec.get("aliases")
         if value is None:
             return None
-        rows = _list(value)
+        rows = as_list(value)
         sound = isinstance(value, list) and n in (None, len(rows))
         for row in rows:
-            sound = sound and isinstance(row, list) and len(_list(row)) <= 1
-            sound = sound and all(_is_whole(target) and target >= 0 for target in _list(row))
+            sound = sound and isinstance(row, list) and len(as_list(row)) <= 1
+            sound = sound and all(is_whole(target) and target >= 0 for target in as_list(row))
         if not sound:
             self.faults.append(f"aliases: must be {n} lists of at most one hidden neuron (0 to {(n or 1) - 1}) each")
             return None
-        return [int(_list(row)[0]) if row else -1 for row in rows] if any(rows) else None
+        return [int(as_list(row)[0]) if row else -1 for row in rows] if any(rows) else None
 
 
 def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Any = None) -> ModuleOp:
@@ -240,7 +203,7 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Any = N
     read = _Specification(spec)
     weights_in = read.array("weights_in", (None, None, None))
     known_in = bool(weights_in.size)
-    rows = _whole_array(spec.get("weights_rec")) if isinstance(spec.get("weights_rec"), list | np.ndarray) else None
+    rows = whole_array(spec.get("weights_rec")) if isinstance(spec.get("weights_rec"), list | np.ndarray) else None
     n = len(spec["weights_rec"]) if isinstance(spec.get("weights_rec"), list | np.ndarray) else None
     n = n if n is not None else weights_in.shape[1] if known_in else None
     third = rows.shape[2] if rows is not None and rows.ndim == 3 else 1
@@ -299,10 +262,10 @@ def network_of_specification(spec: Mapping[str, Any], chip: str, layers: Any = N
 
 def _layers(read: _Specification, layers: Any, inputs: int, n: int | None, m: int | None) -> Json:
     """nirc's own names of the layers, where they are sound and fit the configuration."""
-    held = _object(layers)
-    parts = {part: _object(held.get(part)) for part in ("input", "hidden", "readout")}
-    sound = all(sizes and all(map(_is_whole, sizes.values())) for sizes in parts.values())
-    outputs, membranes = _list(held.get("outputs")), _list(held.get("membranes"))
+    held = as_object(layers)
+    parts = {part: as_object(held.get(part)) for part in ("input", "hidden", "readout")}
+    sound = all(sizes and all(map(is_whole, sizes.values())) for sizes in parts.values())
+    outputs, membranes = as_list(held.get("outputs")), as_list(held.get("membranes"))
     sound = sound and bool(outputs) and all(isinstance(name, str) for name in outputs)
     sound = sound and all(isinstance(name, str) and name in parts["readout"] for name in membranes)
     named = {**parts, "outputs": outputs, "membranes": membranes}

@@ -23,6 +23,7 @@ from nirc.dialects.nir.assumptions import (
     set_time_step,
     time_step,
 )
+from nirc.dialects.nir.changes import ChangeAttr
 from nirc.dialects.nir.graph import GraphOp, InstanceOp, Names, SumOp, YieldOp, callees, graph_of
 from nirc.dialects.nir.neurons import CubaLIFOp, CubaLIOp, IFOp, IOp, LIFOp, LIOp, NeuronOp
 from nirc.dialects.nir.node import (
@@ -74,7 +75,7 @@ NODE_OPS: tuple[type[NodeOp], ...] = (
 )
 """The ops that stand for one NIR node each; Input, Output and NIRGraph are the graph itself."""
 
-Nir = Dialect("nir", [*NODE_OPS, GraphOp, InstanceOp, SumOp, YieldOp], [AssumptionAttr, SignalType])
+Nir = Dialect("nir", [*NODE_OPS, GraphOp, InstanceOp, SumOp, YieldOp], [AssumptionAttr, ChangeAttr, SignalType])
 
 __all__ = [
     "ASSUMPTIONS",
@@ -84,6 +85,7 @@ __all__ = [
     "Assume",
     "AssumptionAttr",
     "AvgPool2dOp",
+    "ChangeAttr",
     "Conv1dOp",
     "Conv2dOp",
     "ConvOp",
