@@ -4,12 +4,14 @@
 
 An environment is made with the interpreter that runs this script, or with that of the version in the folder's file
 `python`; where there is none, it is left out, and its tests skip. One that fits its requirements and its interpreter is
-left alone. Exits with 1 if an environment could not be made, after trying the others.
+left alone. Exits with 1 if an environment of nirc's own Python could not be made, after trying the others; one of
+another Python is left out, as where that is missing.
 """
 
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +70,9 @@ def main() -> int:
             make(name)
         except subprocess.CalledProcessError as error:
             print(f"{name}: failed, {error}", file=sys.stderr, flush=True)
-            failed.append(name)
+            shutil.rmtree(ORACLES / name / "env", ignore_errors=True)
+            if not (ORACLES / name / "python").is_file():
+                failed.append(name)
     return 1 if failed else 0
 
 
