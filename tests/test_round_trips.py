@@ -18,7 +18,11 @@ from nirc.printing import ir_text
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.nir"))
 NEEDS_DT = {"lif_norse.nir": 1e-4, "lif_snntorch.nir": 1e-4, "two_lif_neurons.nir": 1e-3}
-FITS_XYLO = {"braille_noDelay_bias_zero.nir", "braille_noDelay_noBias_subtract.nir", "gestures.nir"}
+FITS = {
+    **dict.fromkeys(("braille_noDelay_bias_zero.nir", "braille_noDelay_noBias_subtract.nir", "gestures.nir"), "xylo"),
+    **dict.fromkeys(("digits_conv.nir", "cnn_sinabs.nir", "scnn_mnist_sinabs.nir", "scnn_mnist_spyx.nir"), "speck"),
+}
+"""Models that are taken down to a chip."""
 FIXED = {"braille_noDelay_bias_zero_subgraph.nir", "braille_noDelay_noBias_subtract_subgraph.nir"}
 """Nested graphs whose edges name a node that is not there."""
 
@@ -29,9 +33,9 @@ def levels(path: Path) -> Iterator[tuple[str, ModuleOp]]:
     yield "nir as read", program.module
     for level in ("nir", "snn"):
         yield level, nirc.compile(program, until=level, dt=dt).module
-    if path.name in FITS_XYLO:
-        for level in ("snn", "xylo"):
-            yield f"{level} for xylo", nirc.compile(path, "xylo", until=level).module
+    if (chip := FITS.get(path.name)) is not None:
+        for level in ("snn", chip):
+            yield f"{level} for {chip}", nirc.compile(path, chip, until=level).module
 
 
 def check(path: Path, parse: Callable[[str], ModuleOp]) -> int:
@@ -48,14 +52,14 @@ def check(path: Path, parse: Callable[[str], ModuleOp]) -> int:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples(path: Path, parse: Callable[[str], ModuleOp]) -> None:
-    assert check(path, parse) == (5 if path.name in FITS_XYLO else 3)
+    assert check(path, parse) == (5 if path.name in FITS else 3)
 
 
 def test_shared_models(shared: Path, parse: Callable[[str], ModuleOp]) -> None:
     models = sorted((shared / "models").glob("*.nir"))
     assert len(models) == 11
     for path in models:
-        assert check(path, parse) == (5 if path.name in FITS_XYLO else 3)
+        assert check(path, parse) == (5 if path.name in FITS else 3)
 
 
 @pytest.mark.parametrize("name", sorted(FIXED))

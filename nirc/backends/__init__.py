@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, Protocol, runtime_checkable
 
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
+from xdsl.utils.target import Target
 
 from nirc.dialects.dense import Array
 
@@ -54,6 +57,13 @@ class Threaded(Protocol):
     """An evaluator that divides a batch among threads."""
 
     threads: int
+
+
+def written(target: Target, module: ModuleOp) -> bytes:
+    """What a target of xDSL writes."""
+    output = StringIO()
+    target.emit(Context(), module, output)
+    return output.getvalue().encode()
 
 
 MakeEvaluator = Callable[[ModuleOp, int, tuple[str, ...]], Evaluator]

@@ -377,7 +377,11 @@ class _Conversion(ChipConversion):
             return f"a Delay ({op.label}) before it; Speck has no delays"
         if isinstance(op, snn.FilterOp):
             return f"the membrane or current of {op.label} feeds it; Speck's cores send spikes alone"
-        if isinstance(op, snn.ConvOp | snn.LinearOp | snn.ScaleOp | snn.AddOp):
+        if isinstance(op, snn.ScaleOp):
+            return (
+                f"the factors of {op.label} before it differ from place to place; a core has one kernel for all places"
+            )
+        if isinstance(op, snn.ConvOp | snn.LinearOp | snn.AddOp):
             return f"{op.label} before it without neurons in between, which cannot be merged; put an IF between them"
         return "its input is neither the network's input nor spikes of a layer"
 
@@ -493,6 +497,10 @@ class _Conversion(ChipConversion):
             "the chip has no time steps: it takes event after event, a neuron fires at most once for each; "
             "nirc run --model stepped and --model events predict with and without steps",
         )
+        heavy = [layer.name for layer in layers if any(edge.weights.max() > layer.threshold for edge in layer.edges)]
+        if heavy:
+            told = f"{listed(heavy)} has weights above its threshold: an event makes it fire once, the rest stays in v"
+            assume(self.module, "note", "events", told)
         if biased := [layer.name for layer in layers if layer.constant.any()]:
             assume(
                 self.module,

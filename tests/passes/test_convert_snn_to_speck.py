@@ -362,6 +362,14 @@ def test_the_lower_bound() -> None:
     nirc.compile(model, "speck", strict=True, reset="zero", scheme="nir-euler", lower_bound="lowest")
 
 
+def test_weights_above_the_threshold_are_told() -> None:
+    """The checker of the specification warns of them too."""
+    for threshold, told in ((0.5, True), (2.0, False)):
+        model = chain((1, 2, 2), conv([[[[1.0]]]]), spiking((1, 2, 2), threshold), outputs=(1, 2, 2))
+        text = "events: 'n1' has weights above its threshold: an event makes it fire once, the rest stays in v"
+        assert (text in nirc.compile(model, "speck").assumptions) == told
+
+
 # Refusals
 
 
@@ -429,6 +437,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "scheme": (
         chain(IMAGE, conv(KERNEL), spiking((3, 3, 3)), outputs=(3, 3, 3)),
         "scheme 'norse' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)",
+    ),
+    "factors per place": (
+        chain(IMAGE, scale(np.arange(50).reshape(2, 5, 5)), conv(KERNEL), spiking((3, 3, 3)), outputs=(3, 3, 3)),
+        "node 'n1': the factors of 'n0' before it differ from place to place; a core has one kernel for all places",
     ),
     "gain": (
         chain(IMAGE, conv(KERNEL), spiking((3, 3, 3), r=np.arange(1, 28).reshape(3, 3, 3)), outputs=(3, 3, 3)),

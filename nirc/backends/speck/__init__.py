@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
-from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
-from nirc.backends import Backend, Chip, MakeEvaluator, Options, Runner, Stages
+from nirc.backends import Backend, Chip, MakeEvaluator, Options, Runner, Stages, written
 from nirc.backends.speck.emit import SpeckTarget, cores_of
 from nirc.backends.speck.read_config import is_speck, read_config
 from nirc.dialects import speck
@@ -51,9 +48,7 @@ def network_of(module: ModuleOp) -> speck.NetworkOp:
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
-    output = StringIO()
-    SpeckTarget(options.template).emit(Context(), module, output)
-    return output.getvalue().encode()
+    return written(SpeckTarget(options.template), module)
 
 
 def _evaluator(model: str) -> MakeEvaluator:

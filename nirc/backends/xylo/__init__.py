@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
-from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
-from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages
+from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages, written
 from nirc.backends.xylo.emit import XyloTarget
 from nirc.backends.xylo.read_config import is_xylo, read_config
 from nirc.dialects import xylo
@@ -66,9 +63,7 @@ def network_of(module: ModuleOp) -> xylo.NetworkOp:
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
-    output = StringIO()
-    XyloTarget(options.template).emit(Context(), module, output)
-    return output.getvalue().encode()
+    return written(XyloTarget(options.template), module)
 
 
 def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:
