@@ -31,6 +31,7 @@ class Options:
     template: str | None = None
     placement: str | None = None
     lower_bound: str | None = None
+    weight_splits: str | None = None
 
 
 class Evaluator(Protocol):
@@ -134,4 +135,16 @@ def _speck() -> Backend:
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "xylo": _xylo, "speck": _speck}
+def _loihi2() -> Backend:
+    from nirc.backends.loihi2 import BACKEND
+
+    return BACKEND
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "nir": _nir,
+    "cpu": _cpu,
+    "xylo": _xylo,
+    "speck": _speck,
+    "loihi2": _loihi2,
+}

@@ -639,7 +639,7 @@ class ConnectOp(IRDLOperation):
 
 @irdl_op_definition
 class NetworkOp(IRDLOperation):
-    """Processes and their connections; `outputs` names the neurons of the Outputs, `report` what quantization changed."""
+    """Processes and their connections; `outputs` names the Outputs' neurons, `report` what quantization changed."""
 
     name = "loihi2.network"
 

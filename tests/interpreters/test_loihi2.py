@@ -27,19 +27,16 @@ def network_in(text: str) -> loihi2.NetworkOp:
 
 
 def states(network: loihi2.NetworkOp, raster: Array) -> dict[str, Array]:
-    """s, u and v of every population as Lava orders them, [T, ...]; raster [..., T], as Lava takes it."""
-    nodes = list(network.nodes())
-    record = tuple(f"{node}.{state}" for node in nodes for state in ("spikes", "u", "v"))
-    network.properties["outputs"] = loihi2.ArrayAttr([])
-    evaluator = Loihi2Evaluator(network, 1, record)
+    """s, u and v of every population in Lava's order, [T, ...]; raster [..., T], as Lava takes it."""
+    evaluator = Loihi2Evaluator(network)
     (name,) = network.inputs()
-    found = evaluator.run({name: np.moveaxis(raster, -1, 0)[:, None]})
-    results = dict[str, Array]()
-    for node in nodes:
-        for state in ("spikes", "u", "v"):
-            values = found[f"{node}.{state}"][:, 0]
-            results[f"{node}.{state[0]}"] = values.transpose(0, 3, 2, 1) if values.ndim == 4 else values
-    return results
+    found: dict[str, list[Array]] = {f"{process}.{state}": [] for process in evaluator.populations for state in "suv"}
+    for x in np.moveaxis(raster, -1, 0):
+        evaluator.step({name: x[None]})
+        for process, population in evaluator.populations.items():
+            for state, values in zip("suv", (population.spikes, population.u, population.v), strict=True):
+                found[f"{process}.{state}"].append(values[0].astype(np.int32))
+    return {key: np.stack(values) for key, values in found.items()}
 
 
 @pytest.mark.parametrize("case", CASES)

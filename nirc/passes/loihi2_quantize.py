@@ -1,0 +1,282 @@
+"""`loihi2-quantize`: real numbers become Lava's integers, and a report keeps what they were.
+
+A population has one scale sigma; v_int = 64 sigma v. With M the largest weight onto it:
+
+    sigma = 254 * 2^e / M, e = 0..7 the largest with  vth sigma <= 4096 (32 thresholds below 0 until v saturates),
+            sigma worst |u| <= 131071 (u wraps) and biases within their field; e = 0 where a Conv feeds it
+    vth   = floor(vth sigma), from here on sigma = vth / its real value: the threshold is exact
+    w     = 2 round(sigma W / 2^(k + 1)) where signs are mixed, else round(sigma W / 2^k), k per connection
+    du = round(4096 (1 - b)) - 1, dv = round(4096 (1 - a)), within 0..4095
+    bias  = mant << exp with the smallest exponent; v before the first step by going back through the integer map
+
+Where no candidate will do sigma is as large as the three bounds let it, and weights use fewer bits. With weight_splits
+n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
+
+from nirc.dialects import loihi2
+from nirc.dialects.dense import Array, dense, doubles, uniform
+from nirc.dialects.loihi2 import LIMITS
+from nirc.dialects.nir import ChangeAttr, assume, listed, quote
+from nirc.passes.loihi2_check_limits import structural_violations
+
+_HEADROOM = 4096
+"""The largest threshold: v saturates at 32 times as much."""
+
+_MOST_A = LIMITS.state >> 6
+"""What u holds, in units of a."""
+
+
+@dataclass(frozen=True)
+class Loihi2QuantizePass(ModulePass):
+    """Make the numbers of every `loihi2.network` integers.
+
+    weight_splits: connections side by side that share a path's weights.
+    Raises PassFailedException with every parameter that no integer could stand for.
+    """
+
+    name = "loihi2-quantize"
+
+    weight_splits: int | str | None = None
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        splits = self.splits()
+        faults = list[str]()
+        for network in op.ops:
+            if isinstance(network, loihi2.NetworkOp) and not network.quantized():
+                found = [_Population(network, part) for part in network.neurons().values()]
+                wrong = [fault for population in found for fault in population.faults()]
+                faults += [*wrong, *structural_violations(network)] if wrong else []
+                if not wrong:
+                    _quantize(op, network, found, splits)
+        if faults:
+            raise PassFailedException("\n".join(faults))
+
+    def splits(self) -> int:
+        """The option as a number."""
+        text = "1" if self.weight_splits is None else str(self.weight_splits)
+        if not text.isdecimal() or not 1 <= int(text) <= 4:
+            raise PassFailedException(f"weight splits '{text}', must be 1 to 4 connections a path")
+        return int(text)
+
+
+def inputs_of(network: loihi2.NetworkOp, process: str) -> list[loihi2.SynapsesOp]:
+    """The connection processes onto a population."""
+    synapses = network.synapses()
+    sources = [edge.source.data for edge in network.connections() if edge.target.data == process]
+    return [synapses[source] for source in sources if source in synapses]
+
+
+def bias_fields(bias: Array) -> tuple[Array, Array]:
+    """Mantissa and exponent of whole numbers' nearest, the smallest exponent that does."""
+    most = LIMITS.bias_mant[1]
+    exponent = np.zeros(bias.shape, np.int64)
+    for _ in range(LIMITS.bias_exp[1]):
+        exponent += np.abs(np.rint(bias / 2.0**exponent)) > most
+    return np.rint(bias / 2.0**exponent).astype(np.int64), exponent
+
+
+def _signs(weights: Array) -> str:
+    return "EXCITATORY" if np.all(weights >= 0) else "INHIBITORY" if np.all(weights <= 0) else "MIXED"
+
+
+def _reach(op: loihi2.SynapsesOp) -> Array:
+    """The largest sums of weights onto each target, of one sign."""
+    weights = op.numbers(op.matrix).reshape(op.numbers(op.matrix).shape[0], -1)
+    return np.stack([np.maximum(weights, 0).sum(axis=1), np.maximum(-weights, 0).sum(axis=1)])
+
+
+class _Population:
+    """A population with what feeds it, and its scale."""
+
+    def __init__(self, network: loihi2.NetworkOp, op: loihi2.NeuronsOp):
+        self.op, self.inputs = op, inputs_of(network, op.process.data)
+        real = {name: float(op.numbers(name)) for name in ("du", "dv", "vth")}
+        self.real = real
+        self.du = int(np.clip(np.rint(real["du"]), *LIMITS.decay))
+        self.dv = int(np.clip(np.rint(real["dv"]), *LIMITS.decay))
+        self.bias = np.broadcast_to(op.numbers("bias_mant"), op.given)
+        self.sigma = self.scale()
+        self.vth = LIMITS.vth[1] if op.silent is not None else int(np.floor(real["vth"] * self.sigma))
+        if op.silent is None and real["vth"] > 0 and self.vth > 0:
+            self.sigma = self.vth / real["vth"]
+
+    def scale(self) -> float:
+        """sigma, before the threshold is whole."""
+        weights = [float(np.abs(op.numbers(op.matrix)).max()) for op in self.inputs]
+        convolutions = [m for m, op in zip(weights, self.inputs, strict=True) if isinstance(op, loihi2.ConvOp)]
+        most = self.largest()
+        largest = max(convolutions or weights, default=0.0)
+        if largest == 0:
+            return most if self.real["vth"] or self.op.silent is not None else 1 / 64
+        exponents = range(1 if convolutions else LIMITS.weight_exp[1] + 1)
+        candidates = [254 * 2.0**e / largest for e in exponents]
+        return max((sigma for sigma in candidates if sigma <= most), default=most)
+
+    def largest(self) -> float:
+        """The largest sigma under which nothing leaves its field."""
+        u = self.worst() * 4096 / (self.du + 1)
+        bias = float(np.abs(self.bias).max(initial=0))
+        bounds = [_MOST_A / u] if u else []
+        if bias:
+            bounds.append((LIMITS.bias_mant[1] << LIMITS.bias_exp[1]) / 64 / bias)
+        if self.op.silent is None and self.real["vth"]:
+            bounds.append(_HEADROOM / self.real["vth"])
+        elif self.op.silent is not None:
+            start = 0.0 if self.op.v is None else float(np.abs(self.op.numbers("v")).max(initial=0))
+            v = max((u + bias) * 4096 / self.dv if self.dv else 32 * max(u, bias), start)
+            bounds.append(_MOST_A / v if v else _HEADROOM)
+        return min(bounds, default=_HEADROOM)
+
+    def worst(self) -> float:
+        """The largest sum of weights of one sign onto a neuron, over all that feeds the population."""
+        total = np.zeros((2, 1))
+        for op in self.inputs:
+            reach = _reach(op)
+            if isinstance(op, loihi2.ConvOp) or len(self.op.given) == 3:
+                reach = reach.max(axis=1, keepdims=True)
+            total = total + reach
+        return float(total.max(initial=0))
+
+    def faults(self) -> Iterator[str]:
+        """What no integer can stand for."""
+        if self.op.silent is None and self.real["vth"] > 0 and self.vth < 1:
+            largest = max((float(np.abs(op.numbers(op.matrix)).max()) for op in self.inputs), default=0.0)
+            largest = max(largest, float(np.abs(self.bias).max(initial=0)))
+            yield (
+                f"{self.op.label}: its threshold {self.real['vth']:g} rounds to 0 beside weights or a bias "
+                f"{largest / self.real['vth']:.3g} times as large; scale them down"
+            )
+            return
+        for op in self.inputs:
+            weights = op.numbers(op.matrix)
+            if np.any(weights) and not np.any(_rounded(op, self.sigma)[0]):
+                yield (
+                    f"{op.label}: every weight rounds to 0 beside the threshold of {quote(self.op.node.data)} and its "
+                    f"other inputs; the largest is {np.abs(weights).max():.3g}, scale the weights up"
+                )
+
+    def start(self) -> Array | None:
+        """v before the first step, so that `latency` steps of the bias alone lead to the value of the real ones."""
+        if self.op.v is None and not np.any(self.bias):
+            return None
+        steps = 0 if self.op.latency is None else self.op.latency.value.data
+        v = np.zeros(self.op.given) if self.op.v is None else np.broadcast_to(self.op.numbers("v"), self.op.given)
+        for _ in range(steps):
+            v = (1 - self.real["dv"] / 4096) * v + self.bias
+        mant, exponent = bias_fields(self.bias * 64 * self.sigma)
+        whole = np.rint(v * 64 * self.sigma).astype(np.int64)
+        keep = 4096 - self.dv
+        for _ in range(steps):
+            rest = whole - (mant << exponent)
+            # The smallest number whose kept part, rounded toward 0, is the rest.
+            whole = np.sign(rest) * -(-np.abs(rest) * 4096 // keep)
+        return whole if np.any(whole) else None
+
+
+def _rounded(op: loihi2.SynapsesOp, sigma: float, residue: Array | None = None) -> tuple[Array, int, str]:
+    """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
+    wanted = op.numbers(op.matrix) * sigma if residue is None else residue
+    signs = _signs(wanted)
+    most = 254 if signs == "MIXED" else 255
+    largest = float(np.abs(wanted).max(initial=0))
+    exponent = 0
+    while not isinstance(op, loihi2.ConvOp) and largest / 2.0**exponent > most * (1 + 1e-9):
+        exponent += 1
+    by = 2 if signs == "MIXED" else 1
+    return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
+
+
+def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Population], splits: int) -> None:
+    """Round one network in place, and keep what changed."""
+    changes = list[ChangeAttr]()
+    for population in found:
+        for op in population.inputs:
+            changes.append(_round_weights(network, op, population, splits))
+        changes += _round_neurons(population)
+    network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
+    for change in changes:
+        change.tell(module)
+    names = listed(list(dict.fromkeys(population.op.node.data for population in found if population.inputs)))
+    where = "nirc.values in the emitted file lists every change"
+    assume(module, "note", "quantization", f"8-bit weights for {names}; {where}")
+
+
+def _round_weights(
+    network: loihi2.NetworkOp, op: loihi2.SynapsesOp, population: _Population, splits: int
+) -> ChangeAttr:
+    before = op.numbers(op.matrix)
+    weights, exponent, signs = _rounded(op, population.sigma)
+    after = weights * 2.0**exponent
+    op.properties[op.matrix] = dense(np.asarray(weights, np.int32, order="C"))
+    if isinstance(op, loihi2.MatrixOp):
+        _set_format(op, exponent, signs)
+        for n in range(1, splits):
+            weights, exponent, signs = _rounded(op, 1, before * population.sigma - after)
+            if not np.any(weights):
+                break
+            _split(network, op, n, weights, exponent, signs)
+            after = after + weights * 2.0**exponent
+    after = after / population.sigma
+    ends = [np.array([values.min(), values.max()]) for values in (before, after)]
+    error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
+    who = op.nodes.data[0].data if op.nodes.data else op.process.data
+    return ChangeAttr.of(who, "weights", "v per spike", *ends, error=error)
+
+
+def _set_format(op: loihi2.MatrixOp, exponent: int, signs: str) -> None:
+    op.properties["weight_exp"] = IntegerAttr(exponent, i64)
+    op.properties["sign_mode"] = StringAttr(signs)
+
+
+def _split(network: loihi2.NetworkOp, op: loihi2.MatrixOp, n: int, weights: Array, exponent: int, signs: str) -> None:
+    """A connection beside another, from the same source to the same target."""
+    name = f"{op.process.data}~lo" if n == 1 else f"{op.process.data}~lo{n}"
+    more = op.clone()
+    more.properties["process"] = StringAttr(name)
+    more.properties["weights"] = dense(np.asarray(weights, np.int32, order="C"))
+    _set_format(more, exponent, signs)
+    network.body.block.insert_op_after(more, op)
+    for edge in network.connections():
+        ends = [name if end.data == op.process.data else end.data for end in (edge.source, edge.target)]
+        if name in ends:
+            network.body.block.insert_op_after(loihi2.ConnectOp(ends[0], ends[1], edge.transform.data), edge)
+
+
+def _round_neurons(population: _Population) -> Iterator[ChangeAttr]:
+    op, sigma, node = population.op, population.sigma, population.op.node.data
+    lsb = 64 * sigma
+    start = population.start()
+    mant, exponent = bias_fields(population.bias * lsb)
+    factor = np.ones(()) if op.v_scale is None else doubles(op.v_scale)
+    for name, code, real, whole in (
+        ("tau_syn", "du", population.real["du"] + 1, population.du + 1),
+        ("tau_mem", "dv", population.real["dv"], population.dv),
+    ):
+        if 0 < real < 4096 and whole != real:
+            error = abs(whole - real) / real
+            after = 4096 / whole if whole else np.inf
+            if np.isfinite(after):
+                yield ChangeAttr.of(node, name, "steps", np.asarray(4096 / real), np.asarray(after), error=error)
+            else:
+                yield ChangeAttr.of(node, "leak", "per step", np.asarray(real / 4096), np.asarray(0.0), error=error)
+        op.properties[code] = dense(np.asarray(whole - (code == "du"), np.int32))
+    if np.any(population.bias):
+        yield ChangeAttr.of(node, "bias", "v per step", population.bias / factor, (mant << exponent) / lsb / factor)
+    op.properties["vth"] = dense(np.asarray(population.vth, np.int32))
+    for name, values in (("bias_mant", mant), ("bias_exp", exponent)):
+        op.properties[name] = dense(np.asarray(uniform(values), np.int32, order="C"))
+    op.properties.pop("v", None)
+    if start is not None:
+        op.properties["v"] = dense(np.asarray(uniform(start), np.int32, order="C"))
+    op.properties["v_scale"] = dense(np.asarray(factor * lsb, float, order="C"))
