@@ -35,7 +35,7 @@ _RUN = ("cpu", "xylo", "speck", "loihi2")
 _FIT = ("xylo", "speck", "loihi2")
 """Those that a model can be checked against: the chips."""
 
-_CHIPS = ("v1", "audio2", "audio3", "imu", "speck2f", "speck2e", "speck2b", "loihi2")
+_CHIPS = ("v1", "audio2", "audio3", "imu", "speck2f", "speck2e", "speck2b")
 
 _MODELS = ("stepped", "events")
 
@@ -280,7 +280,7 @@ def _list(*, passes: bool, targets: bool) -> None:
 
         for name, load in BACKENDS.items():
             entry = load()
-            chips = f"\n    chips: {', '.join(entry.chip.generations)}" if entry.chip else ""
+            chips = f"\n    chips: {', '.join(entry.chip.generations)}" if entry.chip and entry.chip.generations else ""
             click.echo(f"{name}\n    {entry.about}{chips}")
 
 

@@ -79,7 +79,7 @@ class Runner:
 class Chip:
     """What else there is where a target is a chip.
 
-    generations  the names that --chip takes
+    generations  the names that --chip takes; none where there is one
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
     owns         whether a JSON object looks like a configuration of this chip

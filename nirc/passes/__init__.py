@@ -169,6 +169,12 @@ def _loihi2_quantize() -> type[ModulePass]:
     return Loihi2QuantizePass
 
 
+def _loihi2_vendor_quantize() -> type[ModulePass]:
+    from nirc.passes.loihi2_vendor_quantize import Loihi2VendorQuantizePass
+
+    return Loihi2VendorQuantizePass
+
+
 def _loihi2_check_limits() -> type[ModulePass]:
     from nirc.passes.loihi2_check_limits import Loihi2CheckLimitsPass
 
@@ -203,6 +209,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "speck-check-limits": _speck_check_limits,
     "convert-snn-to-loihi2": _convert_snn_to_loihi2,
     "loihi2-quantize": _loihi2_quantize,
+    "loihi2-vendor-quantize": _loihi2_vendor_quantize,
     "loihi2-check-limits": _loihi2_check_limits,
 }
 """In the order in which a pipeline runs them."""

@@ -39,7 +39,10 @@ from nirc.dialects.nir import assume, integers, listed, quote
 from nirc.interpreters.snn import convolved, pooled
 from nirc.passes.chip_conversion import ChipConversion
 from nirc.passes.loihi2_check_limits import structural_violations
+from nirc.passes.loihi2_vendor_quantize import vendor_faults
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
+
+MAPPINGS = ("faithful", "vendor")
 
 _MOST = 1 << 26
 """Weights of the largest matrix that a path is unrolled to."""
@@ -49,16 +52,23 @@ _MOST = 1 << 26
 class ConvertSnnToLoihi2Pass(ModulePass):
     """Turn a `snn.network` in canonical wiring into a `loihi2.network` of real numbers; folds its linear paths first.
 
+    mapping: `vendor` takes those networks alone that the vendor's converter has formulas for.
     Raises PassFailedException with everything that Lava's processes have no place for.
     """
 
     name = "convert-snn-to-loihi2"
 
+    mapping: str = "faithful"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.mapping not in MAPPINGS:
+            raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
         SnnFoldLinearPathsPass().apply(ctx, op)
         for network in tuple(op.ops):
             if isinstance(network, snn.NetworkOp):
                 converted = _Conversion(op, network).convert()
+                if self.mapping == "vendor" and (faults := list(vendor_faults(converted))):
+                    raise PassFailedException("\n".join(faults))
                 op.body.block.insert_op_before(converted, network)
                 network.detach()
                 network.erase()
@@ -68,7 +78,7 @@ _ONE = "one"
 """The neuron that always fires, as a source and as a process."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Step:
     """An op of a linear path; of a Delay, the values that wait equally long."""
 
@@ -91,7 +101,7 @@ class _Step:
         return x if self.mask is None else x * self.mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Edge:
     """What reaches a layer from a source: its values through the steps in order, so many time steps late.
 
@@ -370,7 +380,7 @@ class _Conversion(ChipConversion):
             changed = False
             for source, target, edge in edges:
                 least = latency[source] + 1 - edge.steps
-                if edge.source != _ONE and latency[target] < least:
+                if latency[target] < least:
                     latency[target], changed = least, True
             if not changed:
                 return latency

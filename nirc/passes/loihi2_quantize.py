@@ -9,7 +9,8 @@ A population has one scale sigma; v_int = 64 sigma v. With M the largest weight 
     du = round(4096 (1 - b)) - 1, dv = round(4096 (1 - a)), within 0..4095
     bias  = mant << exp with the smallest exponent; v before the first step by going back through the integer map
 
-Where no candidate will do sigma is as large as the three bounds let it, and weights use fewer bits. With weight_splits
+Where no candidate will do sigma is the first of them, or as large as the bounds let it, whereby v may have less below 0
+where it cannot saturate whatever comes; weights then use fewer bits. With weight_splits
 n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
 """
 
@@ -86,7 +87,8 @@ def bias_fields(bias: Array) -> tuple[Array, Array]:
     return np.rint(bias / 2.0**exponent).astype(np.int64), exponent
 
 
-def _signs(weights: Array) -> str:
+def signs_of(weights: Array) -> str:
+    """The sign mode of weights."""
     return "EXCITATORY" if np.all(weights >= 0) else "INHIBITORY" if np.all(weights <= 0) else "MIXED"
 
 
@@ -115,28 +117,29 @@ class _Population:
         """sigma, before the threshold is whole."""
         weights = [float(np.abs(op.numbers(op.matrix)).max()) for op in self.inputs]
         convolutions = [m for m, op in zip(weights, self.inputs, strict=True) if isinstance(op, loihi2.ConvOp)]
-        most = self.largest()
-        largest = max(convolutions or weights, default=0.0)
+        largest, vth, silent = max(convolutions or weights, default=0.0), self.real["vth"], self.op.silent is not None
+        bounds, unsaturated = self.bounds()
+        headroom = unsaturated if silent else _HEADROOM / vth if vth else np.inf
+        most = min(*bounds, headroom)
         if largest == 0:
-            return most if self.real["vth"] or self.op.silent is not None else 1 / 64
+            return most if np.isfinite(most) else 1 / 64
         exponents = range(1 if convolutions else LIMITS.weight_exp[1] + 1)
         candidates = [254 * 2.0**e / largest for e in exponents]
-        return max((sigma for sigma in candidates if sigma <= most), default=most)
+        fitting = [sigma for sigma in candidates if sigma <= most]
+        return fitting[-1] if fitting else min(candidates[0], *bounds, max(headroom, unsaturated))
 
-    def largest(self) -> float:
-        """The largest sigma under which nothing leaves its field."""
+    def bounds(self) -> tuple[list[float], float]:
+        """The largest sigma by u, biases and thresholds; and that under which v cannot saturate."""
         u = self.worst() * 4096 / (self.du + 1)
         bias = float(np.abs(self.bias).max(initial=0))
-        bounds = [_MOST_A / u] if u else []
-        if bias:
-            bounds.append((LIMITS.bias_mant[1] << LIMITS.bias_exp[1]) / 64 / bias)
-        if self.op.silent is None and self.real["vth"]:
-            bounds.append(_HEADROOM / self.real["vth"])
-        elif self.op.silent is not None:
-            start = 0.0 if self.op.v is None else float(np.abs(self.op.numbers("v")).max(initial=0))
-            v = max((u + bias) * 4096 / self.dv if self.dv else 32 * max(u, bias), start)
-            bounds.append(_MOST_A / v if v else _HEADROOM)
-        return min(bounds, default=_HEADROOM)
+        start = 0.0 if self.op.v is None else float(np.abs(self.op.numbers("v")).max(initial=0))
+        v = max((u + bias) * 4096 / self.dv if self.dv else np.inf, start)
+        if not np.isfinite(v) and self.op.silent is not None:
+            v = 32 * max(u, bias, start)  # what integrates without a leak has no bound
+        largest = (LIMITS.bias_mant[1] << LIMITS.bias_exp[1]) / 64
+        ends = ((_MOST_A, u), (largest, bias), (LIMITS.vth[1], self.real["vth"]), (_MOST_A, v))
+        *bounds, unsaturated = (end / value if value else np.inf for end, value in ends)
+        return bounds, unsaturated
 
     def worst(self) -> float:
         """The largest sum of weights of one sign onto a neuron, over all that feeds the population."""
@@ -187,7 +190,7 @@ class _Population:
 def _rounded(op: loihi2.SynapsesOp, sigma: float, residue: Array | None = None) -> tuple[Array, int, str]:
     """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
     wanted = op.numbers(op.matrix) * sigma if residue is None else residue
-    signs = _signs(wanted)
+    signs = signs_of(wanted)
     most = 254 if signs == "MIXED" else 255
     largest = float(np.abs(wanted).max(initial=0))
     exponent = 0

@@ -78,7 +78,8 @@ def test_strict_names_the_flags_that_say_it(nirc: Nirc) -> None:
         (
             [],
             "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; "
-            "--target cpu: nir, snn, loops, llvm; --target xylo: nir, snn, xylo; --target speck: nir, snn, speck",
+            "--target cpu: nir, snn, loops, llvm; --target xylo: nir, snn, xylo; "
+            "--target speck: nir, snn, speck; --target loihi2: nir, snn, loihi2",
         ),
         (["--target", "xylo"], "the way to xylo has no level 'foo'; it has nir, snn, xylo"),
     ],

@@ -16,12 +16,15 @@ from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
 from nirc.passes.loihi2_check_limits import Loihi2CheckLimitsPass, estimate
 from nirc.passes.loihi2_quantize import Loihi2QuantizePass
+from nirc.passes.loihi2_vendor_quantize import Loihi2VendorQuantizePass
 from nirc.passes.nir_infer_shapes import NirInferShapesPass
 from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
 
 def stages(options: Options) -> Stages:
     """From `nir` to what `Loihi2Target` can print."""
+    vendor = options.mapping == "vendor"
+    quantize = Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits)
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (
@@ -34,8 +37,8 @@ def stages(options: Options) -> Stages:
             ),
         ),
         "loihi2": (
-            ConvertSnnToLoihi2Pass(),
-            Loihi2QuantizePass(options.weight_splits),
+            ConvertSnnToLoihi2Pass(options.mapping or "faithful"),
+            quantize,
             Loihi2CheckLimitsPass(),
         ),
     }
@@ -74,5 +77,5 @@ BACKEND = Backend(
     stages,
     _emit,
     Runner("loihi2", _evaluator, _inputs),
-    Chip(("loihi2",), read_config, _summary, is_loihi2),
+    Chip((), read_config, _summary, is_loihi2),
 )
