@@ -74,8 +74,8 @@ class ConvertSnnToLoihi2Pass(ModulePass):
                 network.erase()
 
 
-_ONE = "one"
-"""The neuron that always fires, as a source and as a process."""
+_ONE = "\0"
+"""The neuron that always fires, as a source: no node has this name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,7 +399,7 @@ class _Conversion(ChipConversion):
     def build(self) -> loihi2.NetworkOp | None:
         self.set_latencies()
         names = [*self.names(), *self.built]
-        self.one = next(name for n in range(len(names) + 1) if (name := _ONE + "_" * n) not in names)
+        self.one = next(name for n in range(len(names) + 1) if (name := "one" + "_" * n) not in names)
         parts = {name: self.parts(layer) for name, layer in self.built.items()}
         self.taken = {*names, self.one, *(part.process for of in parts.values() for part in of)}
         ops: list[Operation] = [loihi2.InputOp(name, self.sizes[name]) for name in self.names()]

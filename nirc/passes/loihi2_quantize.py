@@ -122,7 +122,7 @@ class _Population:
         headroom = unsaturated if silent else _HEADROOM / vth if vth else np.inf
         most = min(*bounds, headroom)
         if largest == 0:
-            return most if np.isfinite(most) else 1 / 64
+            return most if (vth or silent) and np.isfinite(most) else 1 / 64
         exponents = range(1 if convolutions else LIMITS.weight_exp[1] + 1)
         candidates = [254 * 2.0**e / largest for e in exponents]
         fitting = [sigma for sigma in candidates if sigma <= most]

@@ -194,7 +194,7 @@ def test_conversion_keeps_the_network() -> None:
     """In real numbers, f64, the spikes of `snn`, each layer's as late as it says."""
     compared = late = 0
     for number, case in enumerate(cases()):
-        options = {"dt": case.options["dt"], "precision": "f64"}
+        options: dict[str, Any] = {"dt": case.options["dt"], "precision": "f64"}
         reference = nirc.compile(case.model, **options)
         program = nirc.compile(case.model, **options)
         ConvertSnnToLoihi2Pass().apply(driver.context(), program.module)
