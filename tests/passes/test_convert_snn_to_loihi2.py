@@ -115,7 +115,11 @@ def skipping(delay: float) -> Any:
         "fb": affine(weights(2, 3)),
         "b": lif(2),
     }
-    nodes |= {"wait": nir.Delay(np.float32([delay, delay])), "skip": affine(weights(2, 2)), "output": port("Output", 2)}
+    nodes |= {
+        "wait": nir.Delay(np.full(2, delay, np.float32)),
+        "skip": affine(weights(2, 2)),
+        "output": port("Output", 2),
+    }
     edges = [("input", "fa"), ("fa", "a"), ("a", "fb"), ("fb", "b"), ("input", "wait"), ("wait", "skip"), ("skip", "b")]
     return graph(nodes, [*edges, ("b", "output")])
 
@@ -163,7 +167,12 @@ def test_constants_of_a_current_come_from_a_neuron_that_always_fires() -> None:
 
 def test_a_name_that_is_taken() -> None:
     """The user's node `one` keeps its name."""
-    nodes = {"input": port("Input", 1), "f": affine(weights(1, 1), [0.3]), "one": cuba(1), "output": port("Output", 1)}
+    nodes = {
+        "input": port("Input", 1),
+        "f": affine(weights(1, 1), np.array([0.3])),
+        "one": cuba(1),
+        "output": port("Output", 1),
+    }
     assert set(processes(graph(nodes))) == {"input", "one", "one_", "input->one", "one_->one"}
 
 

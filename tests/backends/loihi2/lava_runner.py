@@ -9,6 +9,7 @@ Lava's order, [T, ...]. Takes the networks FIRST, FIRST + STEP, ...
 import contextlib
 import io
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,7 @@ import numpy as np
 folder, first, step = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 names: dict[str, Any] = {}
 exec(compile((folder / "loader.py").read_text(), "loader.py", "exec"), names)
-from lava.proc.monitor.process import Monitor  # noqa: E402  # pyright: ignore  # the loader says where Lava is
-
-Monitor: Any = Monitor
+make_monitor: Any = import_module("lava.proc.monitor.process").Monitor
 for n in range(first, len(list(folder.glob("*.json"))), step):
     with np.load(folder / f"{n}.npz") as archive:
         rasters: dict[str, Any] = {name: archive[name] for name in archive.files}
@@ -29,7 +28,7 @@ for n in range(first, len(list(folder.glob("*.json"))), step):
     monitors: dict[str, Any] = {}
     for name, process in neurons.items():
         for state, variable in (("s", process.s_out), ("u", process.u), ("v", process.v)):
-            monitors[f"{name}.{state}"] = Monitor()
+            monitors[f"{name}.{state}"] = make_monitor()
             monitors[f"{name}.{state}"].probe(variable, steps)
     with contextlib.redirect_stdout(io.StringIO()):
         top = names["start"](processes, steps)

@@ -72,12 +72,12 @@ class PlainModel:
         total: Any = 0
         for edge in self.edges:
             if edge["dst"] == name:
-                x = values[edge["src"]]
+                x: Any = values[edge["src"]]
                 for step in edge.get("transform", []):
                     if "transpose" in step:
                         x = np.transpose(x, step["transpose"])
                     else:
-                        x = x.flatten() if "flatten" in step else x.reshape(step["reshape"])
+                        x = x.reshape(-1 if "flatten" in step else step["reshape"])
                 total = total + x
         return np.asarray(total)
 
@@ -107,8 +107,8 @@ class PlainModel:
         for name in self.neurons:
             values[name] = self.fire(name, t, bits(self.into(name, values), 32))
         for name in self.synapses:
-            x, item = self.into(name, values), self.items[name]
-            x = x if item["num_message_bits"] else (x != 0).astype(np.int64)
+            item, arriving = self.items[name], self.into(name, values)
+            x: Array = arriving if item["num_message_bits"] else (arriving != 0).astype(np.int64)
             if item["type"] == "Conv":
                 self.sent[name][t + 1] = self.convolve(item, x)
                 continue
@@ -226,7 +226,9 @@ def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
         (tmp_path / f"{number}.json").write_text(case.text)
         np.savez(tmp_path / f"{number}.npz", **case.rasters)  # pyright: ignore[reportArgumentType]
     runner = str(Path(__file__).parent / "lava_runner.py")
-    children = [subprocess.Popen([python, runner, str(tmp_path), str(n), "2"]) for n in range(2)]
+    children = [
+        subprocess.Popen([python, runner, str(tmp_path), str(n), "2"], stdin=subprocess.DEVNULL) for n in range(2)
+    ]
     try:
         assert [child.wait(timeout=1800) for child in children] == [0, 0]
     finally:

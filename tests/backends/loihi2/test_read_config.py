@@ -93,7 +93,7 @@ def test_beyond_the_fields() -> None:
     assert any("weight 300 at (0, 0) and at 2 more acts as 254" in text for text in told)
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[str, int, str, Any, str]] = {
     "type": ("processes", 1, "type", "Dence", "processes[1].type: 'Dence' is not one of Input, Conv"),
     "twice": ("processes", 1, "name", "in", "processes[1].name: 'in' is given twice"),
     "weights": ("processes", 1, "weights", [[1], [2, 3]], "processes[1] 'fc' weights: must be whole numbers"),
