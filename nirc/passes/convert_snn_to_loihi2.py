@@ -197,6 +197,7 @@ class _Conversion(ChipConversion):
             name: snn.tensor_of(arg).get_shape() for arg, name in zip(network.input_args, self.names(), strict=True)
         }
         self.late = list[str]()
+        self.unrolled = dict[_Edge, Array | None]()
 
     def names(self) -> list[str]:
         return [name.data for name in self.network.inputs]
@@ -401,6 +402,7 @@ class _Conversion(ChipConversion):
         names = [*self.names(), *self.built]
         self.one = next(name for n in range(len(names) + 1) if (name := "one" + "_" * n) not in names)
         parts = {name: self.parts(layer) for name, layer in self.built.items()}
+        self.populations = {name: len(of) for name, of in parts.items()}
         self.taken = {*names, self.one, *(part.process for of in parts.values() for part in of)}
         ops: list[Operation] = [loihi2.InputOp(name, self.sizes[name]) for name in self.names()]
         wiring = list[Operation]()
@@ -525,6 +527,12 @@ class _Conversion(ChipConversion):
 
     def matrix(self, edge: _Edge, layer: _Layer) -> Array | None:
         """The responses of a path to single values, [neuron, value], with the layer's gains; None where too large."""
+        if edge not in self.unrolled:
+            self.unrolled[edge] = self.unroll(edge, layer)
+        return self.unrolled[edge]
+
+    def unroll(self, edge: _Edge, layer: _Layer) -> Array | None:
+        """The matrix, computed anew."""
         if edge.source == _ONE:
             return self.column(edge, layer)
         shape = self.sizes[edge.source]
@@ -574,6 +582,10 @@ class _Conversion(ChipConversion):
             assume(self.module, "choice", "recurrent edges", told)
         if any(isinstance(layer.op, snn.FireOp) and layer.op.compare.data != ">" for layer in self.built.values()):
             assume(self.module, "note", "comparison", "a neuron of the chip fires where v > threshold")
+        if split := [name for name, of in self.populations.items() if of > 1]:
+            told = ", ".join(f"{quote(name)} {self.populations[name]}" for name in split)
+            statement = f"one for each time constant of a layer, with connections from each to each: {told}"
+            assume(self.module, "note", "populations", statement)
         names = listed(self.names())
         assume(self.module, "note", "events", f"a value of {names} that is not 0 counts as one event, however large")
 

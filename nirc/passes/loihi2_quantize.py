@@ -55,8 +55,9 @@ class Loihi2QuantizePass(ModulePass):
         faults = list[str]()
         for network in op.ops:
             if isinstance(network, loihi2.NetworkOp) and not network.quantized():
-                found = [_Population(network, part) for part in network.neurons().values()]
+                found = [_Population(part, inputs) for part, inputs in inputs_of(network)]
                 wrong = [fault for population in found for fault in population.faults()]
+                wrong += _lost([population for population in found if not any(population.faults())])
                 faults += [*wrong, *structural_violations(network)] if wrong else []
                 if not wrong:
                     _quantize(op, network, found, splits)
@@ -71,11 +72,14 @@ class Loihi2QuantizePass(ModulePass):
         return int(text)
 
 
-def inputs_of(network: loihi2.NetworkOp, process: str) -> list[loihi2.SynapsesOp]:
-    """The connection processes onto a population."""
+def inputs_of(network: loihi2.NetworkOp) -> list[tuple[loihi2.NeuronsOp, list[loihi2.SynapsesOp]]]:
+    """The populations, each with the connection processes onto it."""
     synapses = network.synapses()
-    sources = [edge.source.data for edge in network.connections() if edge.target.data == process]
-    return [synapses[source] for source in sources if source in synapses]
+    found: dict[str, list[loihi2.SynapsesOp]] = {name: [] for name in network.neurons()}
+    for edge in network.connections():
+        if edge.target.data in found and edge.source.data in synapses:
+            found[edge.target.data].append(synapses[edge.source.data])
+    return [(op, found[name]) for name, op in network.neurons().items()]
 
 
 def bias_fields(bias: Array) -> tuple[Array, Array]:
@@ -101,8 +105,8 @@ def _reach(op: loihi2.SynapsesOp) -> Array:
 class _Population:
     """A population with what feeds it, and its scale."""
 
-    def __init__(self, network: loihi2.NetworkOp, op: loihi2.NeuronsOp):
-        self.op, self.inputs = op, inputs_of(network, op.process.data)
+    def __init__(self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp]):
+        self.op, self.inputs = op, inputs
         real = {name: float(op.numbers(name)) for name in ("du", "dv", "vth")}
         self.real = real
         self.du = int(np.clip(np.rint(real["du"]), *LIMITS.decay))
@@ -160,14 +164,10 @@ class _Population:
                 f"{self.op.label}: its threshold {self.real['vth']:g} rounds to 0 beside weights or a bias "
                 f"{largest / self.real['vth']:.3g} times as large; scale them down"
             )
-            return
-        for op in self.inputs:
-            weights = op.numbers(op.matrix)
-            if np.any(weights) and not np.any(_rounded(op, self.sigma)[0]):
-                yield (
-                    f"{op.label}: every weight rounds to 0 beside the threshold of {quote(self.op.node.data)} and its "
-                    f"other inputs; the largest is {np.abs(weights).max():.3g}, scale the weights up"
-                )
+
+    def vanishing(self) -> Iterator[loihi2.SynapsesOp]:
+        """The connections of which rounding leaves nothing."""
+        return (op for op in self.inputs if not np.any(_rounded(op, self.sigma)[0]))
 
     def start(self) -> Array | None:
         """v before the first step, so that `latency` steps of the bias alone lead to the value of the real ones."""
@@ -200,13 +200,44 @@ def _rounded(op: loihi2.SynapsesOp, sigma: float, residue: Array | None = None) 
     return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
 
 
+def _lost(found: list[_Population]) -> Iterator[str]:
+    """Paths of which rounding leaves nothing, in none of the populations of the layer that they lead to."""
+    paths = dict[tuple[object, str], list[loihi2.SynapsesOp]]()
+    kept = set[tuple[object, str]]()
+    for population in found:
+        vanishing = set(population.vanishing())
+        for op in population.inputs:
+            path = (op.nodes, population.op.node.data)
+            if op in vanishing:
+                paths.setdefault(path, []).append(op)
+            else:
+                kept.add(path)
+    for path, ops in paths.items():
+        largest = max(float(np.abs(op.numbers(op.matrix)).max()) for op in ops)
+        if path not in kept and largest > 0:
+            yield (
+                f"{ops[0].label}: every weight rounds to 0 beside the threshold of {quote(path[1])} and its other "
+                f"inputs; the largest is {largest:.3g}, scale the weights up"
+            )
+
+
+_Changes = dict[tuple[str, str, str], list[tuple[Array, Array]]]
+"""Values before and after, in the populations of a node, by node, parameter and unit."""
+
+
 def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Population], splits: int) -> None:
     """Round one network in place, and keep what changed."""
-    changes = list[ChangeAttr]()
+    values = _Changes()
+    edges = dict[str, list[loihi2.ConnectOp]]()
+    for edge in network.connections():
+        for end in (edge.source.data, edge.target.data):
+            edges.setdefault(end, []).append(edge)
     for population in found:
         for op in population.inputs:
-            changes.append(_round_weights(network, op, population, splits))
-        changes += _round_neurons(population)
+            _round_weights(op, population, splits, values, edges[op.process.data])
+        _round_neurons(population, values)
+    changes = [_change(*key, pairs) for key, pairs in values.items()]
+    _remove_empty(network)
     network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
     for change in changes:
         change.tell(module)
@@ -215,9 +246,33 @@ def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Populati
     assume(module, "note", "quantization", f"8-bit weights for {names}; {where}")
 
 
+def _change(node: str, parameter: str, unit: str, pairs: list[tuple[Array, Array]]) -> ChangeAttr:
+    """What became of a parameter; of weights, the ends and the error relative to the largest."""
+    before, after = (np.concatenate([np.ravel(pair[n]) for pair in pairs]) for n in (0, 1))
+    if parameter != "weights":
+        return ChangeAttr.of(node, parameter, unit, before, after)
+    ends = [np.array([values.min(), values.max()]) for values in (before, after)]
+    error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
+    return ChangeAttr.of(node, parameter, unit, *ends, error=error)
+
+
+def _remove_empty(network: loihi2.NetworkOp) -> None:
+    """Connections of which rounding left nothing, where the others of their path carry it."""
+    empty = {name for name, op in network.synapses().items() if not np.any(op.numbers(op.matrix))}
+    gone = [edge for edge in network.connections() if {edge.source.data, edge.target.data} & empty]
+    for op in [*gone, *(op for name, op in network.synapses().items() if name in empty)]:
+        op.detach()
+        op.erase()
+
+
 def _round_weights(
-    network: loihi2.NetworkOp, op: loihi2.SynapsesOp, population: _Population, splits: int
-) -> ChangeAttr:
+    op: loihi2.SynapsesOp,
+    population: _Population,
+    splits: int,
+    changes: _Changes,
+    edges: list[loihi2.ConnectOp],
+) -> None:
+    """Round a connection in place, split where asked for; edges: those to and from it."""
     before = op.numbers(op.matrix)
     weights, exponent, signs = _rounded(op, population.sigma)
     after = weights * 2.0**exponent
@@ -228,13 +283,10 @@ def _round_weights(
             weights, exponent, signs = _rounded(op, 1, before * population.sigma - after)
             if not np.any(weights):
                 break
-            _split(network, op, n, weights, exponent, signs)
+            _split(op, edges, n, weights, exponent, signs)
             after = after + weights * 2.0**exponent
-    after = after / population.sigma
-    ends = [np.array([values.min(), values.max()]) for values in (before, after)]
-    error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
-    who = op.nodes.data[0].data if op.nodes.data else op.process.data
-    return ChangeAttr.of(who, "weights", "v per spike", *ends, error=error)
+    who = op.nodes.data[0].data if op.nodes.data else population.op.node.data
+    changes.setdefault((who, "weights", "v per spike"), []).append((before, after / population.sigma))
 
 
 def _set_format(op: loihi2.MatrixOp, exponent: int, signs: str) -> None:
@@ -242,21 +294,23 @@ def _set_format(op: loihi2.MatrixOp, exponent: int, signs: str) -> None:
     op.properties["sign_mode"] = StringAttr(signs)
 
 
-def _split(network: loihi2.NetworkOp, op: loihi2.MatrixOp, n: int, weights: Array, exponent: int, signs: str) -> None:
+def _split(
+    op: loihi2.MatrixOp, edges: list[loihi2.ConnectOp], n: int, weights: Array, exponent: int, signs: str
+) -> None:
     """A connection beside another, from the same source to the same target."""
     name = f"{op.process.data}~lo" if n == 1 else f"{op.process.data}~lo{n}"
-    more = op.clone()
+    more, block = op.clone(), op.parent_block()
+    assert block is not None
     more.properties["process"] = StringAttr(name)
     more.properties["weights"] = dense(np.asarray(weights, np.int32, order="C"))
     _set_format(more, exponent, signs)
-    network.body.block.insert_op_after(more, op)
-    for edge in network.connections():
-        ends = [name if end.data == op.process.data else end.data for end in (edge.source, edge.target)]
-        if name in ends:
-            network.body.block.insert_op_after(loihi2.ConnectOp(ends[0], ends[1], edge.transform.data), edge)
+    block.insert_op_after(more, op)
+    for edge in edges:
+        source, target = (name if end == op.process else end.data for end in (edge.source, edge.target))
+        block.insert_op_after(loihi2.ConnectOp(source, target, edge.transform.data), edge)
 
 
-def _round_neurons(population: _Population) -> Iterator[ChangeAttr]:
+def _round_neurons(population: _Population, changes: _Changes) -> None:
     op, sigma, node = population.op, population.sigma, population.op.node.data
     lsb = 64 * sigma
     start = population.start()
@@ -267,15 +321,13 @@ def _round_neurons(population: _Population) -> Iterator[ChangeAttr]:
         ("tau_mem", "dv", population.real["dv"], population.dv),
     ):
         if 0 < real < 4096 and whole != real:
-            error = abs(whole - real) / real
-            after = 4096 / whole if whole else np.inf
-            if np.isfinite(after):
-                yield ChangeAttr.of(node, name, "steps", np.asarray(4096 / real), np.asarray(after), error=error)
-            else:
-                yield ChangeAttr.of(node, "leak", "per step", np.asarray(real / 4096), np.asarray(0.0), error=error)
+            told, unit = (name, "steps") if whole else ("leak", "per step")
+            ends = [np.asarray(4096 / x if whole else x / 4096) for x in (real, whole)]
+            changes.setdefault((node, told, unit), []).append((ends[0], ends[1]))
         op.properties[code] = dense(np.asarray(whole - (code == "du"), np.int32))
     if np.any(population.bias):
-        yield ChangeAttr.of(node, "bias", "v per step", population.bias / factor, (mant << exponent) / lsb / factor)
+        ends = [np.asarray(population.bias / factor), np.asarray((mant << exponent) / lsb / factor)]
+        changes.setdefault((node, "bias", "v per step"), []).append((ends[0], ends[1]))
     op.properties["vth"] = dense(np.asarray(population.vth, np.int32))
     for name, values in (("bias_mant", mant), ("bias_exp", exponent)):
         op.properties[name] = dense(np.asarray(uniform(values), np.int32, order="C"))

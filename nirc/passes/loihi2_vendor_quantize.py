@@ -47,10 +47,10 @@ class Loihi2VendorQuantizePass(ModulePass):
 def vendor_faults(network: loihi2.NetworkOp) -> Iterator[str]:
     """What the vendor's converter has no formula for."""
     instead = "which the vendor's route does not know; use --mapping faithful"
-    for op in network.neurons().values():
+    for op, inputs in inputs_of(network):
         kinds = {
             "a synaptic current": float(op.numbers("du")) != 4095,
-            "a bias or v_leak": bool(np.any(op.numbers("bias_mant"))) or not inputs_of(network, op.process.data),
+            "a bias or v_leak": bool(np.any(op.numbers("bias_mant"))) or not inputs,
             "a start that is not 0": op.v is not None and bool(np.any(op.numbers("v"))),
             "several time constants": op.members is not None,
             "several thresholds": op.v_scale is not None and bool(np.any(op.numbers("v_scale") != 1)),

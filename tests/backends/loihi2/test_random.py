@@ -108,7 +108,7 @@ class PlainModel:
             values[name] = self.fire(name, t, bits(self.into(name, values), 32))
         for name in self.synapses:
             item, arriving = self.items[name], self.into(name, values)
-            x: Array = arriving if item["num_message_bits"] else (arriving != 0).astype(np.int64)
+            x: Array = arriving if item["num_message_bits"] else np.asarray(arriving != 0, np.int64)
             if item["type"] == "Conv":
                 self.sent[name][t + 1] = self.convolve(item, x)
                 continue
