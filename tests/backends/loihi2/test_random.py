@@ -67,7 +67,7 @@ class PlainModel:
             return (np.clip(w, -256, 255) // 2) * 2
         return np.clip(w, 0, 255) if item["sign_mode"] == "EXCITATORY" else np.clip(w, -255, 0)
 
-    def into(self, name: str, values: States) -> Array:
+    def into(self, name: str, values: States) -> Any:
         """The sum of what arrives."""
         total: Any = 0
         for edge in self.edges:
@@ -107,8 +107,8 @@ class PlainModel:
         for name in self.neurons:
             values[name] = self.fire(name, t, bits(self.into(name, values), 32))
         for name in self.synapses:
-            item, arriving = self.items[name], self.into(name, values)
-            x: Array = arriving if item["num_message_bits"] else np.asarray(arriving != 0, np.int64)
+            item, x = self.items[name], self.into(name, values)
+            x = x if item["num_message_bits"] else (x != 0).astype(np.int64)
             if item["type"] == "Conv":
                 self.sent[name][t + 1] = self.convolve(item, x)
                 continue
@@ -124,7 +124,8 @@ class PlainModel:
         """The shape of what a connection gives."""
         item = self.items[name]
         if item["type"] == "Conv":
-            return self.convolve(item, np.zeros(item["input_shape"], np.int64)).shape
+            empty: Array = np.zeros(item["input_shape"], np.int64)
+            return self.convolve(item, empty).shape
         return (len(item["weights"]),)
 
     def fire(self, name: str, t: int, a: Array) -> Array:
