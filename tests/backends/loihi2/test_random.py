@@ -124,8 +124,8 @@ class PlainModel:
         """The shape of what a connection gives."""
         item = self.items[name]
         if item["type"] == "Conv":
-            empty: Array = np.zeros(item["input_shape"], np.int64)
-            return self.convolve(item, empty).shape
+            columns, rows, channels = map(int, item["input_shape"])
+            return self.convolve(item, np.zeros((columns, rows, channels), np.int64)).shape
         return (len(item["weights"]),)
 
     def fire(self, name: str, t: int, a: Array) -> Array:
