@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("nir", "cpu", "c", "xylo", "speck")
+_TARGETS = ("nir", "cpu", "c", "xylo", "speck", "loihi2")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
 
-_RUN = ("cpu", "xylo", "speck")
+_RUN = ("cpu", "xylo", "speck", "loihi2")
 """Those that can be run."""
 
-_FIT = ("xylo", "speck")
+_FIT = ("xylo", "speck", "loihi2")
 """Those that a model can be checked against: the chips."""
 
 _CHIPS = ("v1", "audio2", "audio3", "imu", "speck2f", "speck2e", "speck2b")
@@ -86,11 +86,12 @@ _chip_options = _options(
     click.option("--quantize", type=click.Choice(["layer", "neuron"]), help="Scales per layer or per target neuron."),
     click.option("--calibrate", metavar="RASTER", help="Input of your task, by which scales are chosen."),
     click.option("--placement", metavar="NODE=CORE,...", help="Cores for some of the layers (speck)."),
+    click.option("--weight-splits", metavar="N", help="Connections that share a path's weights, 1 to 4 (loihi2)."),
     click.option("--lower-bound", type=click.Choice(["threshold", "lowest"]), help="What v cannot fall below (speck)."),
 )
 _OPTIONS = (
     *("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate"),
-    *("placement", "lower_bound"),
+    *("placement", "lower_bound", "weight_splits"),
 )
 """The flags above that a pipeline takes as options."""
 _c_options = _options(
@@ -315,7 +316,7 @@ def _list(*, passes: bool, targets: bool) -> None:
 
         for name, load in BACKENDS.items():
             entry = load()
-            chips = f"\n    chips: {', '.join(entry.chip.generations)}" if entry.chip else ""
+            chips = f"\n    chips: {', '.join(entry.chip.generations)}" if entry.chip and entry.chip.generations else ""
             click.echo(f"{name}\n    {entry.about}{chips}")
 
 

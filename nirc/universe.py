@@ -21,4 +21,12 @@ def _speck() -> type[Target]:
     return SpeckTarget
 
 
-NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets={"xylo": _xylo, "speck": _speck})
+def _loihi2() -> type[Target]:
+    from nirc.backends.loihi2.emit import Loihi2Target
+
+    return Loihi2Target
+
+
+_TARGETS = {"xylo": _xylo, "speck": _speck, "loihi2": _loihi2}
+
+NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets=_TARGETS)

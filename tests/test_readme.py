@@ -13,8 +13,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHELL = [line for block in re.findall(r"(?<!-->\n)```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-PYTHON = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import samna" not in block]
-"""samna's block runs in the oracle's environment, see tests/backends/speck."""
+PYTHON = [
+    block
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    if not re.search("(import|from) (samna|lava)", block)
+]
+"""samna's and Lava's blocks run in the oracles' environments, see tests/backends/speck and tests/backends/loihi2."""
 BIN = Path(sys.executable).parent
 
 

@@ -34,6 +34,7 @@ class Options:
     template: str | None = None
     placement: str | None = None
     lower_bound: str | None = None
+    weight_splits: str | None = None
     inputs: str | None = None
     triple: str | None = None
     cpu: str | None = None
@@ -92,7 +93,7 @@ class Runner:
 class Chip:
     """What else there is where a target is a chip.
 
-    generations  the names that --chip takes
+    generations  the names that --chip takes; none where there is one
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
     owns         whether a JSON object looks like a configuration of this chip
@@ -160,4 +161,17 @@ def _speck() -> Backend:
     return BACKEND
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"nir": _nir, "cpu": _cpu, "c": _c, "xylo": _xylo, "speck": _speck}
+def _loihi2() -> Backend:
+    from nirc.backends.loihi2 import BACKEND
+
+    return BACKEND
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "nir": _nir,
+    "cpu": _cpu,
+    "c": _c,
+    "xylo": _xylo,
+    "speck": _speck,
+    "loihi2": _loihi2,
+}

@@ -37,4 +37,17 @@ def _speck() -> Dialect:
     return Speck
 
 
-DIALECTS: dict[str, Callable[[], Dialect]] = {"nir": _nir, "snn": _snn, "cpu": _cpu, "xylo": _xylo, "speck": _speck}
+def _loihi2() -> Dialect:
+    from nirc.dialects.loihi2 import Loihi2
+
+    return Loihi2
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "nir": _nir,
+    "snn": _snn,
+    "cpu": _cpu,
+    "xylo": _xylo,
+    "speck": _speck,
+    "loihi2": _loihi2,
+}

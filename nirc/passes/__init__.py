@@ -175,6 +175,30 @@ def _speck_check_limits() -> type[ModulePass]:
     return SpeckCheckLimitsPass
 
 
+def _convert_snn_to_loihi2() -> type[ModulePass]:
+    from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
+
+    return ConvertSnnToLoihi2Pass
+
+
+def _loihi2_quantize() -> type[ModulePass]:
+    from nirc.passes.loihi2_quantize import Loihi2QuantizePass
+
+    return Loihi2QuantizePass
+
+
+def _loihi2_vendor_quantize() -> type[ModulePass]:
+    from nirc.passes.loihi2_vendor_quantize import Loihi2VendorQuantizePass
+
+    return Loihi2VendorQuantizePass
+
+
+def _loihi2_check_limits() -> type[ModulePass]:
+    from nirc.passes.loihi2_check_limits import Loihi2CheckLimitsPass
+
+    return Loihi2CheckLimitsPass
+
+
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-infer-shapes": _nir_infer_shapes,
     "nir-inline-graphs": _nir_inline_graphs,
@@ -204,5 +228,9 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "speck-quantize": _speck_quantize,
     "speck-place": _speck_place,
     "speck-check-limits": _speck_check_limits,
+    "convert-snn-to-loihi2": _convert_snn_to_loihi2,
+    "loihi2-quantize": _loihi2_quantize,
+    "loihi2-vendor-quantize": _loihi2_vendor_quantize,
+    "loihi2-check-limits": _loihi2_check_limits,
 }
 """In the order in which a pipeline runs them."""
