@@ -525,10 +525,14 @@ class _Function:
         return self.events[value]
 
     def dense(self, value: SSAValue) -> bool:
-        """Whether all elements of a value go into products."""
+        """Whether all elements of a value go into products: of pooled, scaled or delayed spikes most are 0."""
         if self.edges != "auto":
             return self.edges == "dense"
-        return self.buffers[value].element in (f32, f64)
+        if isinstance(value.owner, snn.PoolOp | snn.ScaleOp | snn.SumOp | snn.ReshapeOp | snn.DelayOp):
+            passed = value.owner.operands[:1] if isinstance(value.owner, snn.DelayOp) else value.owner.operands
+            return any(self.dense(before) for before in passed)
+        held = self.buffers.get(value)
+        return (snn.tensor_of(value).element_type if held is None else held.element) in (f32, f64)
 
     def places(self, source: Buffer) -> Buffer:
         """Memory for a list of events."""
