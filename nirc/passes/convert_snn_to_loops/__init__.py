@@ -489,7 +489,7 @@ class _Function:
             case snn.DelayOp():
                 self.delay(op, output)
             case _:
-                raise NotImplementedError(op.name)
+                raise PassFailedException(f"node {op.label}: no loops for {op.name}")
         for target in self.also.get(op.results[0], []):
             kernels.copy(code, output, target)
 

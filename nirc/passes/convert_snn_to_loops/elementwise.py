@@ -7,6 +7,7 @@ from collections.abc import Callable
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import i1, i32
 from xdsl.ir import SSAValue
+from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import snn
 from nirc.dialects.dense import Dense
@@ -63,4 +64,4 @@ def element(code: Code, op: snn.SnnOp, x: list[SSAValue], constant: Constant) ->
                 value = code.op(arith.MinimumfOp(value, constant(op.high)))
             return value
         case _:
-            raise NotImplementedError(op.name)
+            raise PassFailedException(f"node {op.label}: no loops for {op.name}")
