@@ -73,6 +73,12 @@ def _snn_fold_linear_paths() -> type[ModulePass]:
     return SnnFoldLinearPathsPass
 
 
+def _snn_carry_products() -> type[ModulePass]:
+    from nirc.passes.snn_carry_products import SnnCarryProductsPass
+
+    return SnnCarryProductsPass
+
+
 def _snn_split_components() -> type[ModulePass]:
     from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
@@ -211,6 +217,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "convert-nir-to-snn": _convert_nir_to_snn,
     "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,
+    "snn-carry-products": _snn_carry_products,
     "snn-split-components": _snn_split_components,
     "snn-round-constants": _snn_round_constants,
     "convert-snn-to-loops": _convert_snn_to_loops,
