@@ -5,13 +5,14 @@ of steps, then one buffer per argument, in order; that of a raster is followed b
 to the next. Inputs stand in memory as in the network, row-major; all other images channel last, (rows, columns,
 channels). Spikes take a byte each; scratch memory is 0 before the first step.
 
-A kernel of several lanes runs as many samples side by side: each element of a state is there once per sample, one
-beside the other, and so is each element of an output; that of a raster is followed by the numbers of elements from one
-step, from one element, and, of an input, from one sample to the next.
+A kernel of batches has the number of samples as its second parameter, and after the stride of a raster's steps that of
+its samples. It is given the states of the first sample; those of the next begin `pitch` bytes later. States, constants
+and scratch memory fill whole lines of the cache, so that vectors may go beyond the last element.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
@@ -21,12 +22,10 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FlatSymbolRefAttrConstr,
-    IntegerAttr,
     IntegerType,
     StringAttr,
     SymbolRefAttr,
     UnitAttr,
-    i64,
 )
 from xdsl.dialects.builtin import TensorType as BuiltinTensor
 from xdsl.ir import Dialect, ParametrizedAttribute
@@ -43,6 +42,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from nirc.dialects.dense import Array, Dense, Tensor, array, as_dense, dtype_of
 from nirc.dialects.nir import integers
+
+LINE = 64
+"""Bytes of a line of the cache, and of the widest vector."""
 
 
 @irdl_attr_definition
@@ -94,6 +96,12 @@ class ArgumentAttr(ParametrizedAttribute):
     def _is_image(self) -> bool:
         return self.role.data in ("output", "state") and len(self.tensor.get_shape()) == 3
 
+    @property
+    def lines(self) -> int:
+        """The bytes of the lines of the cache that it fills."""
+        size = math.prod(self.tensor.get_shape()) * self.dtype.itemsize
+        return -(-size // LINE) * LINE
+
     def filled(self) -> Array:
         """The content, element by element as it stands in memory."""
         held = self.held
@@ -112,7 +120,7 @@ class ArgumentAttr(ParametrizedAttribute):
 class KernelOp(IRDLOperation):
     """The contract of a function.
 
-    lanes: samples that it runs side by side. fractions: where numbers are fixed-point, how many bits of each argument's
+    batch: any number of samples. fractions: where numbers are fixed-point, how many bits of each argument's
     elements stand behind the binary point; 0 for what counts or is true.
     """
 
@@ -120,7 +128,7 @@ class KernelOp(IRDLOperation):
 
     function = prop_def(FlatSymbolRefAttrConstr)
     arguments = prop_def(ArrayAttr[ArgumentAttr])
-    lanes = prop_def(IntegerAttr)
+    batch = opt_prop_def(UnitAttr)
     fractions = opt_prop_def(DenseArrayBase)
 
     irdl_options = (ParsePropInAttrDict(),)
@@ -130,22 +138,27 @@ class KernelOp(IRDLOperation):
         self,
         name: str,
         arguments: Iterable[ArgumentAttr],
-        lanes: int = 1,
+        *,
+        batch: bool = False,
         fractions: DenseArrayBase[IntegerType] | None = None,
     ):
         super().__init__(
             properties={
                 "function": SymbolRefAttr(name),
                 "arguments": ArrayAttr(arguments),
-                "lanes": IntegerAttr(lanes, i64),
+                "batch": UnitAttr() if batch else None,
                 "fractions": fractions,
             }
         )
 
     def strides(self, argument: ArgumentAttr) -> int:
         """How many strides follow an argument."""
-        strides = {"input": 1, "output": 1} if self.lanes.value.data == 1 else {"input": 3, "output": 2}
-        return strides.get(argument.role.data, 0)
+        return (2 if self.batch else 1) if argument.role.data in ("input", "output") else 0
+
+    @property
+    def pitch(self) -> int:
+        """The bytes from one sample's states to the next's: all of them, each from the beginning of a line."""
+        return sum(argument.lines for argument in self.of("state"))
 
     def fraction(self, argument: ArgumentAttr) -> int:
         """How many bits of an argument's elements stand behind the binary point."""

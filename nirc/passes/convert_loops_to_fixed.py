@@ -182,8 +182,8 @@ def _kernel(kernel: cpu.KernelOp, fraction: int, faults: dict[str, None]) -> cpu
             fixed = tensor(kind.get_shape(), i32)
             argument = cpu.ArgumentAttr(argument.role.data, argument.label.data, fixed, content)
         arguments.append(argument)
-    name, lanes = kernel.function.string_value(), kernel.lanes.value.data
-    return cpu.KernelOp(name, arguments, lanes, DenseArrayBase.from_list(i64, fractions))
+    name, fractions = kernel.function.string_value(), DenseArrayBase.from_list(i64, fractions)
+    return cpu.KernelOp(name, arguments, batch=kernel.batch is not None, fractions=fractions)
 
 
 def _integer(value: float, fraction: int) -> int | None:

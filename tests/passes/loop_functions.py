@@ -42,4 +42,4 @@ def lowered(module: ModuleOp) -> ModuleOp:
 def call(module: ModuleOp, *buffers: Array, steps: int = 0) -> None:
     """Run the function @main, whose parameters are an index and memrefs of one axis."""
     compiled = load(object_file(lowered(module)), "main")
-    compiled.function([0] * len(buffers))(steps, *(buffer.ctypes.data for buffer in buffers))
+    compiled.function(1, [0] * len(buffers))(steps, *(buffer.ctypes.data for buffer in buffers))

@@ -15,7 +15,7 @@ import nirc
 from nirc.backends.cpu.run import CpuEvaluator
 from nirc.dialects import snn
 from nirc.interpreters.snn import SnnEvaluator
-from nirc.passes import convert_snn_to_loops
+from nirc.passes.convert_snn_to_loops import loops
 from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -173,7 +173,7 @@ def test_a_state_belongs_to_one_scan(parse: Parse) -> None:
 
 def test_what_stands_beside_scans(ctx: Context, parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
     """IR by hand may mix both; then all share a loop over time, which is right for any order."""
-    monkeypatch.setattr(convert_snn_to_loops, "RESIDENT", 0)
+    monkeypatch.setattr(loops, "RESIDENT", 0)
     body = "%a = snn.scan {\n" + product("w", "x") + f"snn.yield %w : {ROW}\n}} : {ROW}\n" + filtered("y", "a", "v")
     text = network(body, "v", "v", f"%y, %y : {ROW}, {ROW}")
     x = np.random.default_rng(5).normal(0, 1, (9, 2, 2))

@@ -27,7 +27,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from nirc.dialects.cpu import KernelOp
 from nirc.passes import convert_loops_to_llvm
-from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass, samples
+from nirc.passes.convert_loops_to_llvm import ConvertLoopsToLlvmPass, rounds, while_loops
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def optimized_text(text: str, machine: Machine, *, pic: bool = False) -> tuple[l
 
 def _machine(module: ModuleOp) -> Machine:
     """This machine, as it suits a module's kernels."""
-    return Machine.host(widest=any(isinstance(op, KernelOp) and op.lanes.value.data > 1 for op in module.ops))
+    return Machine.host(widest=any(isinstance(op, KernelOp) and op.batch is not None for op in module.ops))
 
 
 def object_file(module: ModuleOp) -> bytes:
@@ -134,12 +134,12 @@ class Compiled:
     engine: llvm.ExecutionEngine
     address: int
 
-    def function(self, strides: Sequence[int]) -> Callable[..., None]:
-        """A callable of the number of steps and an address per argument, each followed by so many strides.
+    def function(self, counts: int, strides: Sequence[int]) -> Callable[..., None]:
+        """A callable of so many counts and an address per argument, each followed by so many strides.
 
         It lets other threads run.
         """
-        kinds: list[type[ctypes.c_int64 | ctypes.c_void_p]] = [ctypes.c_int64]
+        kinds: list[type[ctypes.c_int64 | ctypes.c_void_p]] = [ctypes.c_int64] * counts
         for number in strides:
             kinds += [ctypes.c_void_p, *[ctypes.c_int64] * number]
         return ctypes.CFUNCTYPE(None, *kinds)(self.address)
@@ -173,7 +173,7 @@ def _cached(module: ModuleOp) -> Path | None:
     if folder is None:
         return None
     versions = ", ".join(f"{name} {version(name)}" for name in ("xdsl", "llvmlite"))
-    sources = (__file__, convert_loops_to_llvm.__file__, samples.__file__)
+    sources = (__file__, convert_loops_to_llvm.__file__, rounds.__file__, while_loops.__file__)
     versions += "".join(Path(file).read_text() for file in sources)
     loops = (part for op in module.ops if isinstance(op, func.FuncOp) for part in _words(op))
     key = "\n".join([*loops, str(_machine(module)), versions])

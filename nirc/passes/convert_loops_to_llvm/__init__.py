@@ -1,9 +1,9 @@
 """`convert-loops-to-llvm`: functions of `arith`, `math`, `memref` and `cf` become functions of the `llvm` dialect.
 
 An index is as wide as a pointer, a memref of one axis a pointer that aliases no other parameter, an access a GEP;
-nothing is fast-math, so results are IEEE's. Loops over samples become vectors (see `samples`), then `scf` goes, by
-xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over `ptr` casts addresses to integers,
-which LLVM cannot vectorise.
+nothing is fast-math, so results are IEEE's. Loops whose rounds may run at once become vectors (see `rounds`), then
+`scf` goes, by `while_loops` and by xDSL's convert-scf-to-cf. xDSL 0.74 has no such lowering of its own: its way over
+`ptr` casts addresses to integers, which LLVM cannot vectorise.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     UnitAttr,
     VectorType,
+    i1,
     i32,
     i64,
 )
@@ -35,7 +36,8 @@ from xdsl.passes import ModulePass
 from xdsl.transforms.convert_scf_to_cf import ConvertScfToCf
 from xdsl.utils.exceptions import PassFailedException
 
-from nirc.passes.convert_loops_to_llvm.samples import vectorize_samples
+from nirc.passes.convert_loops_to_llvm.rounds import vectorize_rounds
+from nirc.passes.convert_loops_to_llvm.while_loops import lower_while_loops
 
 _BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
     arith.AddiOp: llvm.AddOp,
@@ -44,6 +46,7 @@ _BINARY: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
     arith.DivUIOp: llvm.UDivOp,
     arith.RemUIOp: llvm.URemOp,
     arith.AndIOp: llvm.AndOp,
+    arith.ShLIOp: llvm.ShlOp,
     arith.OrIOp: llvm.OrOp,
     arith.AddfOp: llvm.FAddOp,
     arith.SubfOp: llvm.FSubOp,
@@ -62,6 +65,7 @@ _INTRINSIC: dict[type[Operation], str] = {
     arith.FPToSIOp: "llvm.fptosi.sat",
     arith.MaximumfOp: "llvm.maximum",
     arith.MinimumfOp: "llvm.minimum",
+    math.FloorOp: "llvm.floor",
 }
 
 
@@ -82,7 +86,8 @@ class ConvertLoopsToLlvmPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for function in op.ops:
             if isinstance(function, func.FuncOp):
-                vectorize_samples(function)
+                vectorize_rounds(function)
+                lower_while_loops(function)
         index = i64
         if self.triple is not None:
             index = IntegerType(_pointer_bits(self.triple))
@@ -208,8 +213,11 @@ class _Function:
                 result = add(llvm.SelectOp(x[0], x[1], x[2]))
             case arith.IndexCastOp():
                 result = self.index_cast(x[0], self.kind(op.result.type), add)
-            case math.FloorOp():
-                result = add(llvm.FFloorOp(x[0]))
+            case math.CountTrailingZerosOp():
+                defined = add(llvm.ConstantOp(IntegerAttr(0, i1), i1))
+                result = add(llvm.CallIntrinsicOp(f"llvm.cttz.{op.result.type}", [*x, defined], [op.result.type]))
+            case llvm.BitcastOp():
+                result = add(llvm.BitcastOp(x[0], op.result.type))
             case memref.LoadOp():
                 alignment = 1 if isinstance(op.memref.owner, memref.ViewOp) else None
                 result = add(llvm.LoadOp(self.address(op.memref, x[0], x[1], add), op.res.type, alignment))

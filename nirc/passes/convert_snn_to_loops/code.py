@@ -35,19 +35,23 @@ from nirc.dialects.dense import ElementType
 
 Index = SSAValue | int
 
-SAMPLES = "samples"
-"""The attribute of a loop over samples."""
+ROUNDS = "rounds"
+"""The attribute of a loop whose rounds may run at once."""
+WIDEST = 16
+"""Rounds that are a vector: 64 bytes of float32."""
+TILE = 64
+"""The most rounds of such a loop, so that their bits make a word, and neurons whose sums stand in registers at once."""
 
 
 @dataclass
 class Buffer:
     """Memory of one element type.
 
-    start   where the row of this step begins
+    start   where the row of this step and sample begins
     stride  of a raster, from one step to the next
+    apart   from one sample to the next; 0 where all share the memory
     planes  the channels of an image whose channels come first; 1 where they come last, or it is none
-    apart   from one element to the next
-    across  from one sample to the next; 0 where all share the memory
+    room    the elements that the memory holds, where that is more than the buffer's own
     """
 
     ref: SSAValue
@@ -55,9 +59,14 @@ class Buffer:
     size: int
     start: SSAValue | None = None
     stride: SSAValue | None = None
+    apart: Index = 0
     planes: int = 1
-    apart: Index = 1
-    across: Index = 0
+    room: int = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether whole vectors may go through the elements, of which there are so many."""
+        rest = size % TILE
+        return self.room >= size - rest + padded(rest)
 
 
 def stored(element: ElementType) -> ElementType:
@@ -68,12 +77,11 @@ def stored(element: ElementType) -> ElementType:
 class Code:
     """Appends ops; constants are shared and stand at the function's beginning.
 
-    lanes  the samples that are worked on side by side
+    vectors  loops over elements are loops whose rounds may run at once
     """
 
-    def __init__(self, entry: Block, lanes: int = 1):
-        self.entry, self.lanes = entry, lanes
-        self.lane: Index = 0
+    def __init__(self, entry: Block, *, vectors: bool = False):
+        self.entry, self.vectors = entry, vectors
         self.point = Builder(InsertPoint.at_end(entry))
         self.indices: ChainMap[tuple[Callable[..., Operation], SSAValue, SSAValue], SSAValue] = ChainMap()
         """Arithmetic of indices that has been done where ops are appended."""
@@ -143,8 +151,10 @@ class Code:
             self.indices[key] = self.op(kind(key[1], key[2]))
         return self.indices[key]
 
-    def divided(self, a: SSAValue, by: int) -> tuple[Index, Index]:
+    def divided(self, a: Index, by: int) -> tuple[Index, Index]:
         """a // by and a % by of an index that is not negative."""
+        if isinstance(a, int):
+            return divmod(a, by)
         if by == 1:
             return a, 0
         return self.indexed(arith.DivUIOp, a, by), self.indexed(arith.RemUIOp, a, by)
@@ -167,8 +177,7 @@ class Code:
         self.do(memref.StoreOp.get(value, buffer.ref, [self.index(self.place(buffer, at))]))
 
     def place(self, buffer: Buffer, at: Index) -> Index:
-        """Where an element stands, of the sample at hand."""
-        at = self.add(self.mul(at, buffer.apart), self.mul(self.lane, buffer.across))
+        """Where an element stands."""
         return at if buffer.start is None else self.add(buffer.start, at)
 
     @contextmanager
@@ -182,29 +191,6 @@ class Code:
             self.point, self.indices = outer, indices
 
     @contextmanager
-    def samples(self) -> Generator[None]:
-        """The body for every sample; what it reads and writes of a sample is that sample's alone."""
-        if self.lanes == 1:
-            yield
-            return
-        with self.loop(self.lanes) as self.lane:
-            yield
-        self.lane = 0
-        self.mark()
-
-    def mark(self) -> None:
-        """Say of the loop that was just made that its rounds may run at once."""
-        last = self.point.insertion_point.block.last_op
-        assert isinstance(last, scf.ForOp)
-        last.attributes[SAMPLES] = UnitAttr()
-
-    @contextmanager
-    def each(self, end: Index) -> Generator[SSAValue]:
-        """The body of a loop over elements, for every sample."""
-        with self.loop(end) as n, self.samples():
-            yield n
-
-    @contextmanager
     def loop(self, end: Index, start: Index = 0) -> Generator[SSAValue]:
         """The body of a loop over start .. end - 1."""
         body = Block(arg_types=[IndexType()])
@@ -212,20 +198,6 @@ class Code:
             yield body.args[0]
             self.do(scf.YieldOp())
         self.do(scf.ForOp(self.index(start), self.index(end), self.index(1), [], body))
-
-    def any_sample(self, value: Callable[[], SSAValue]) -> SSAValue:
-        """Whether a condition holds for any sample."""
-        if self.lanes == 1:
-            return value()
-
-        def step(lane: SSAValue, found: Sequence[SSAValue]) -> list[SSAValue]:
-            self.lane = lane
-            return [self.any([*found, value()])]
-
-        (found,) = self.fold(self.lanes, 0, [self.constant(0, i1)], step)
-        self.lane = 0
-        self.mark()
-        return found
 
     def differs(self, a: SSAValue, b: float) -> SSAValue:
         """Whether a number is another one."""
@@ -248,6 +220,67 @@ class Code:
         loop = scf.ForOp(self.index(start), self.index(end), self.index(1), first, body)
         self.do(loop)
         return loop.results
+
+    def repeat(
+        self,
+        first: Sequence[SSAValue],
+        condition: Callable[[Sequence[SSAValue]], SSAValue],
+        step: Callable[[Sequence[SSAValue]], Sequence[SSAValue]],
+    ) -> Sequence[SSAValue]:
+        """A loop that goes on while a condition of the values that it carries holds: step(values) gives the next."""
+        kinds = [value.type for value in first]
+        test, body = Block(arg_types=kinds), Block(arg_types=kinds)
+        with self.within(test):
+            self.do(scf.ConditionOp(condition(test.args), *test.args))
+        with self.within(body):
+            self.do(scf.YieldOp(*step(body.args)))
+        loop = scf.WhileOp(first, kinds, Region(test), Region(body))
+        self.do(loop)
+        return loop.res
+
+    def rounds(self, number: int, step: Callable[[SSAValue], Sequence[SSAValue]], words: int = 0) -> Sequence[SSAValue]:
+        """A loop whose rounds may run at once, at most TILE of them; each gives so many words a bit of its number."""
+
+        def bits(n: SSAValue, held: Sequence[SSAValue]) -> list[SSAValue]:
+            place = self.op(arith.IndexCastOp(n, i64)) if words else n
+            found = [self.op(arith.ExtUIOp(bit, i64)) for bit in step(n)]
+            return [
+                self.op(arith.OrIOp(word, self.op(arith.ShLIOp(bit, place))))
+                for word, bit in zip(held, found, strict=True)
+            ]
+
+        found = self.fold(number, 0, [self.constant(0, i64)] * words, bits)
+        last = self.point.insertion_point.block.last_op
+        assert isinstance(last, scf.ForOp)
+        last.attributes[ROUNDS] = UnitAttr()
+        return found
+
+    def tiles(self, size: int, tile: Callable[[Index, int], None]) -> None:
+        """Call `tile` with the first element and the width of each tile."""
+        whole, rest = divmod(size, TILE)
+        if whole > 1:
+            with self.loop(whole) as n:
+                tile(self.mul(n, TILE), TILE)
+        elif whole:
+            tile(0, TILE)
+        if rest:
+            tile(whole * TILE, rest)
+
+    def each(self, size: int, body: Callable[[SSAValue], None]) -> None:
+        """A loop over elements that stand side by side and have nothing to do with each other."""
+        if not self.vectors:
+            with self.loop(size) as n:
+                body(n)
+            return
+
+        def tile(first: Index, width: int) -> None:
+            def one(n: SSAValue) -> list[SSAValue]:
+                body(self.index(self.add(first, n)))
+                return []
+
+            self.rounds(width, one)
+
+        self.tiles(size, tile)
 
     @contextmanager
     def when(self, condition: SSAValue) -> Generator[None]:
@@ -294,6 +327,11 @@ class Code:
 def memory(element: ElementType, size: int | None = None) -> MemRefType[Any]:
     """A memref of one axis, of any length where size is None."""
     return MemRefType(stored(element), [DYNAMIC_INDEX if size is None else size])
+
+
+def padded(width: int) -> int:
+    """The rounds to run in place of so many, so that vectors are whole."""
+    return -(-width // WIDEST) * WIDEST if width > WIDEST // 2 else 1 << (width - 1).bit_length() if width else 0
 
 
 def volume(shape: Sequence[int]) -> int:

@@ -10,58 +10,100 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
-from xdsl.dialects import arith, memref
+from xdsl.dialects import arith, math, memref
 from xdsl.dialects.builtin import IndexType, i1, i8, i32, i64
 from xdsl.ir import SSAValue
 
 from nirc.dialects import snn
 from nirc.dialects.dense import Array, ElementType, array
 from nirc.dialects.nir import integers
-from nirc.passes.convert_snn_to_loops.code import Buffer, Code, Index, memory
+from nirc.passes.convert_snn_to_loops.code import TILE, Buffer, Code, Index, memory, padded
 
-TILE = 64
-"""Sums that stand in registers while the events go by, of one sample."""
-SUMS = 10
-"""The same, of many samples: so many of each."""
+Step = Callable[[SSAValue, Sequence[SSAValue]], Sequence[SSAValue]]
 
 
-@dataclass
-class Events:
-    """The elements of a buffer that are not 0: how many, and where; without places all elements, zeros too."""
+@dataclass(frozen=True)
+class Elements:
+    """What goes into a product: all of a buffer's elements, zeros too."""
 
     source: Buffer
-    places: Buffer | None
+
+    def value(self, code: Code, m: SSAValue) -> SSAValue | None:
+        """The element at a place; None where it is a spike for sure."""
+        return code.load(self.source, m)
+
+    def fold(self, code: Code, first: Sequence[SSAValue], step: Step) -> Sequence[SSAValue]:
+        """Go through them in memory order: step(place, values) gives the next values."""
+        return code.fold(self.source.size, 0, first, step)
+
+
+@dataclass(frozen=True)
+class Listed(Elements):
+    """The elements of a buffer that are not 0: how many, and a list of where they stand."""
+
     count: SSAValue
+    places: Buffer
 
-    def place(self, code: Code, number: SSAValue) -> SSAValue:
-        """Where the event of that number stands."""
-        if self.places is None:
-            return number
-        return code.op(arith.IndexCastOp(code.load(self.places, number), IndexType()))
+    def value(self, code: Code, m: SSAValue) -> SSAValue | None:
+        return None if self.source.element == i1 else code.load(self.source, m)
+
+    def fold(self, code: Code, first: Sequence[SSAValue], step: Step) -> Sequence[SSAValue]:
+        def event(number: SSAValue, held: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            return step(code.op(arith.IndexCastOp(code.load(self.places, number), IndexType())), held)
+
+        return code.fold(self.count, 0, first, event)
 
 
-def compact(code: Code, source: Buffer, places: Buffer) -> Events:
-    """List the elements that are not 0 in any sample, channels last.
+@dataclass(frozen=True)
+class Bits(Elements):
+    """The spikes of a buffer as bits of words; the buffer itself need not hold them."""
 
-    Of one sample, eight pixels of bytes without one are passed over at once.
-    """
+    words: Buffer
+
+    def value(self, code: Code, m: SSAValue) -> SSAValue | None:
+        return None
+
+    def fold(self, code: Code, first: Sequence[SSAValue], step: Step) -> Sequence[SSAValue]:
+        def word(n: Index, first: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            def event(held: Sequence[SSAValue]) -> list[SSAValue]:
+                left, values = held[0], held[1:]
+                bit = code.op(arith.IndexCastOp(code.op(math.CountTrailingZerosOp(left)), IndexType()))
+                after = step(code.index(code.add(code.mul(n, TILE), bit)), values)
+                less = code.op(arith.SubiOp(left, code.constant(1, i64)))
+                return [code.op(arith.AndIOp(left, less)), *after]
+
+            # A loop that counted its rounds LLVM would unroll, and a CPU cannot foresee the ends of two loops.
+            bits = code.load(self.words, n)
+            return code.repeat([bits, *first], lambda held: code.differs(held[0], 0), event)[1:]
+
+        return word(0, first) if self.words.size == 1 else code.fold(self.words.size, 0, first, word)
+
+
+def collect(code: Code, source: Buffer, words: Buffer) -> Bits:
+    """Make words of spikes."""
+
+    def word(n: Index, width: int) -> None:
+        (found,) = code.rounds(width, lambda m: [code.load(source, code.add(code.mul(n, TILE), m))], 1)
+        code.store(found, words, n)
+
+    code.tiles(source.size, lambda first, width: word(code.divided(first, TILE)[0], width))
+    return Bits(source, words)
+
+
+def compact(code: Code, source: Buffer, places: Buffer) -> Listed:
+    """List the elements that are not 0, channels last; eight pixels of bytes without one are passed over at once."""
     raw = replace(source, element=i8) if source.element == i1 else source
 
-    def some(n: SSAValue) -> SSAValue:
-        if raw.element == i8 and code.lanes > 1:
-            words = [word(code, raw, code.add(code.mul(n, raw.apart), k)) for k in range(0, code.lanes, 8)]
-            return code.op(arith.CmpiOp(code.any(words), code.constant(0, i64), "ne"))
-        return code.any_sample(lambda: code.differs(code.load(raw, n), 0.0))
-
     def note(n: SSAValue, held: Sequence[SSAValue]) -> list[SSAValue]:
-        hit, (before,) = some(n), held
+        hit, (before,) = code.differs(code.load(raw, n), 0.0), held
         code.store(code.op(arith.IndexCastOp(n, i32)), places, before)
         return [code.op(arith.AddiOp(before, code.op(arith.SelectOp(hit, code.index(1), code.index(0)))))]
 
     count, whole, plane = code.index(0), 0, raw.size // raw.planes
-    if raw.element == i8 and code.lanes == 1:
+    if raw.element == i8:
         whole = plane // 8
 
         def chunk(n: SSAValue, held: Sequence[SSAValue]) -> list[SSAValue]:
@@ -75,7 +117,7 @@ def compact(code: Code, source: Buffer, places: Buffer) -> Events:
         (count,) = code.fold(whole, 0, [count], chunk)
     if whole * 8 < plane:
         (count,) = code.fold(raw.size, whole * 8 * raw.planes, [count], note)
-    return Events(source, places, count)
+    return Listed(source, count, places)
 
 
 def word(code: Code, raw: Buffer, first: Index) -> SSAValue:
@@ -85,69 +127,93 @@ def word(code: Code, raw: Buffer, first: Index) -> SSAValue:
     return code.op(memref.LoadOp.get(view, [code.index(0)]))
 
 
-def tile_of(outputs: int, lanes: int) -> int:
-    """How many outputs go through the events at a time; of many samples, the most that leave no rest, if not few."""
-    if lanes == 1:
-        return TILE
-    tiles = max(1, -(-outputs // SUMS))
-    even = (outputs // n for n in range(tiles, 2 * tiles) if outputs % n == 0)
-    return next(even, -(-outputs // tiles))
+def packed(weight: Array, *, lines: bool) -> Array:
+    """A matrix [output, input] tile by tile of its outputs, [tile][input][output in the tile]; `lines`: rows padded."""
+    parts = list[Array]()
+    for n in range(0, len(weight), TILE):
+        part = weight[n : n + TILE].T
+        more = padded(part.shape[1]) - part.shape[1] if lines else 0
+        parts.append(np.ravel(np.pad(part, ((0, 0), (0, more)))))
+    return np.concatenate(parts or [np.zeros(0)])
 
 
-def packed(weight: Array, lanes: int) -> Array:
-    """A matrix [output, input] tile by tile of its outputs, [tile][input][output in the tile]."""
-    tile = tile_of(len(weight), lanes)
-    return np.concatenate([np.ravel(weight[n : n + tile].T) for n in range(0, len(weight), tile)] or [np.zeros(0)])
+@dataclass(frozen=True)
+class Matrix:
+    """Weights as `packed`; `lines`: with rows padded."""
+
+    weights: Buffer
+    lines: bool
+
+    def row(self, code: Code, elements: Elements, m: SSAValue, first: Index, width: int) -> Index:
+        """Where an input's weights stand in those of a tile."""
+        wide = padded(width) if self.lines else width
+        return code.add(code.mul(first, elements.source.size), code.mul(m, wide))
+
+    def total(self, code: Code, elements: Elements, first: Index, width: int, n: SSAValue) -> SSAValue:
+        """The n-th sum of a tile."""
+        kind = self.weights.element
+
+        def step(m: SSAValue, totals: Sequence[SSAValue]) -> list[SSAValue]:
+            weight = code.load(self.weights, code.add(self.row(code, elements, m, first, width), n))
+            return [added(code, kind, totals[0], weight, elements.value(code, m))]
+
+        return elements.fold(code, [code.constant(0.0, kind)], step)[0]
 
 
-def tiles(code: Code, size: int, tile: Callable[[Index, int], None]) -> None:
-    """Call `tile` with the first output and the width of each tile."""
-    most = tile_of(size, code.lanes)
-    whole, rest = divmod(size, most)
-    if whole > 1:
-        with code.loop(whole) as n:
-            tile(code.mul(n, most), most)
-    elif whole:
-        tile(0, most)
-    if rest:
-        tile(whole * most, rest)
+@dataclass(frozen=True)
+class Table(Matrix):
+    """The sums of a matrix with few inputs for all spikes that there can be, [tile][bits of the spikes][output]."""
+
+    LARGEST: ClassVar[int] = 2**20
+    """Bytes that stay near a CPU beside all else."""
+
+    @staticmethod
+    def fits(weight: Array) -> bool:
+        """Whether there are few enough."""
+        outputs, inputs = weight.shape
+        return inputs < 16 and padded(outputs) * weight.itemsize << inputs <= Table.LARGEST
+
+    @staticmethod
+    def of(weight: Array) -> Array:
+        """The sums, each in ascending order."""
+        sums = np.zeros((len(weight), 1), weight.dtype)
+        for column in weight.T:
+            sums = np.concatenate([sums, sums + column[:, None]], 1)
+        return sums
+
+    def total(self, code: Code, elements: Elements, first: Index, width: int, n: SSAValue) -> SSAValue:
+        assert isinstance(elements, Bits)
+        bits = code.op(arith.IndexCastOp(code.load(elements.words, 0), IndexType()))
+        row = code.add(code.mul(first, 1 << elements.source.size), code.mul(bits, padded(width)))
+        return code.load(self.weights, code.add(row, n))
 
 
-def linear(code: Code, events: Events, weights: Buffer, output: Buffer) -> None:
-    """output[n] = sum of weight[n, m] x[m] over the events, ascending."""
+def linear(code: Code, elements: Elements, matrix: Matrix, output: Buffer) -> None:
+    """output[n] = sum of weight[n, m] x[m], ascending."""
 
-    tiles(code, output.size, lambda first, width: tile(code, events, weights, output, first, width))
+    def vectors(first: Index, width: int) -> None:
+        def one(n: SSAValue) -> list[SSAValue]:
+            code.store(matrix.total(code, elements, first, width, n), output, code.add(first, n))
+            return []
+
+        code.rounds(padded(width) if output.has_room(output.size) else width, one)
+
+    def memory(first: Index, width: int) -> None:
+        tile(code, elements, matrix, output, first, width)
+
+    code.tiles(output.size, vectors if code.vectors else memory)
 
 
-def tile(code: Code, events: Events, weights: Buffer, output: Buffer, first: Index, width: int) -> None:
-    """A part of the sums."""
-    if code.lanes > 1:
-        with code.samples():
-            for n, total in enumerate(sums(code, events, weights, first, width, output.element)):
-                code.store(total, output, code.add(first, n))
-        return
+def tile(code: Code, elements: Elements, matrix: Matrix, output: Buffer, first: Index, width: int) -> None:
+    """A part of the sums, in memory."""
     fill(code, output, first, width)
-    with code.loop(events.count) as number:
-        m = events.place(code, number)
-        add_row(code, events, m, weights, row_of(code, events, m, first, width), output, first, width)
 
+    def row(m: SSAValue, _: Sequence[SSAValue]) -> list[SSAValue]:
+        place = matrix.row(code, elements, m, first, width)
+        add_row(code, elements, m, matrix.weights, place, output, first, width)
+        return []
 
-def row_of(code: Code, events: Events, m: SSAValue, first: Index, width: int) -> Index:
-    """Where an input's weights stand in those of a tile."""
-    return code.add(code.mul(first, events.source.size), code.mul(m, width))
-
-
-def sums(
-    code: Code, events: Events, weights: Buffer, first: Index, width: int, kind: ElementType
-) -> Sequence[SSAValue]:
-    """The sums of a tile for the sample at hand, over the events of all."""
-
-    def step(number: SSAValue, totals: Sequence[SSAValue]) -> list[SSAValue]:
-        m = events.place(code, number)
-        row, x = row_of(code, events, m, first, width), code.load(events.source, m)
-        return [added(code, kind, total, code.load(weights, code.add(row, n)), x) for n, total in enumerate(totals)]
-
-    return code.fold(events.count, 0, [code.constant(0.0, kind)] * width, step)
+    elements.fold(code, [], row)
 
 
 def added(code: Code, kind: ElementType, total: SSAValue, weight: SSAValue | None, x: SSAValue | None) -> SSAValue:
@@ -161,13 +227,13 @@ def added(code: Code, kind: ElementType, total: SSAValue, weight: SSAValue | Non
 
 def fill(code: Code, output: Buffer, first: Index, width: int) -> None:
     """Set elements to 0."""
-    with code.each(width) as n:
-        code.store(code.constant(0.0, output.element), output, code.add(first, n))
+    zero = code.constant(0.0, output.element)
+    code.each(width, lambda n: code.store(zero, output, code.add(first, n)))
 
 
 def add_row(
     code: Code,
-    events: Events,
+    elements: Elements,
     m: SSAValue,
     weights: Buffer | None,
     row: Index,
@@ -176,14 +242,11 @@ def add_row(
     width: int,
 ) -> None:
     """output[first + n] += weights[row + n] x[m]; a spike's x is 1; without weights they are 1."""
-    source = events.source
-    with code.samples():
-        sure = source.element == i1 and code.lanes == 1 and events.places is not None
-        x = None if sure else code.load(source, m)
-        with code.loop(width) as n:
-            place = code.add(first, n)
-            weight = None if weights is None else code.load(weights, code.add(row, n))
-            code.store(added(code, output.element, code.load(output, place), weight, x), output, place)
+    x = elements.value(code, m)
+    with code.loop(width) as n:
+        place = code.add(first, n)
+        weight = None if weights is None else code.load(weights, code.add(row, n))
+        code.store(added(code, output.element, code.load(output, place), weight, x), output, place)
 
 
 def window_weights(op: snn.ConvOp) -> Array:
@@ -193,7 +256,7 @@ def window_weights(op: snn.ConvOp) -> Array:
     return np.ascontiguousarray(each.transpose(3, 4, 0, 2, 1)).ravel()
 
 
-def window(code: Code, op: snn.ConvOp | snn.PoolOp, events: Events, weights: Buffer | None, output: Buffer) -> None:
+def window(code: Code, op: snn.ConvOp | snn.PoolOp, elements: Elements, weights: Buffer | None, output: Buffer) -> None:
     """Each event of an image adds to the outputs whose window holds it; the output has to be 0 before."""
     channels, _, columns = snn.tensor_of(op.input).get_shape()
     outputs, out_rows, out_columns = snn.tensor_of(op.output).get_shape()
@@ -204,8 +267,8 @@ def window(code: Code, op: snn.ConvOp | snn.PoolOp, events: Events, weights: Buf
     else:
         (height, width), (dilate_y, dilate_x), groups = integers(op.kernel), (1, 1), channels
     each = outputs // groups
-    with code.loop(events.count) as number:
-        m = events.place(code, number)
+
+    def event(m: SSAValue, _: Sequence[SSAValue]) -> list[SSAValue]:
         pixel, channel = code.divided(m, channels)
         y, x = code.divided(code.index(pixel), columns)
         group = 0 if groups == 1 else code.divided(code.index(channel), channels // groups)[0]
@@ -216,7 +279,10 @@ def window(code: Code, op: snn.ConvOp | snn.PoolOp, events: Events, weights: Buf
             first = code.add(first, code.mul(group, each))
             tap = code.add(code.mul(tap_y, width), tap_x)
             tap = code.mul(code.add(channel, code.mul(tap, channels)), each)
-            add_row(code, events, m, weights, tap, output, first, each)
+            add_row(code, elements, m, weights, tap, output, first, each)
+        return []
+
+    elements.fold(code, [], event)
 
 
 @contextmanager
@@ -249,7 +315,7 @@ def delay(code: Code, x: Buffer, ring: Buffer, head: Buffer, steps: Buffer | int
         beyond = code.op(arith.CmpiOp(at, code.index(length), "uge"))
         return code.op(arith.SelectOp(beyond, code.index(code.sub(at, length)), at))
 
-    with code.each(x.size) as n:
+    with code.loop(x.size) as n:
         value = code.graded(code.load(x, n), ring.element)
         ago = steps if isinstance(steps, int) else code.op(arith.IndexCastOp(code.load(steps, n), IndexType()))
         late = code.load(ring, code.add(code.mul(row(code.sub(code.index(length), ago)), x.size), n))
@@ -257,8 +323,7 @@ def delay(code: Code, x: Buffer, ring: Buffer, head: Buffer, steps: Buffer | int
         code.store(code.op(arith.SelectOp(now, value, late)), output, n)
         code.store(value, ring, code.add(code.mul(oldest, x.size), n))
     after = code.op(arith.IndexCastOp(row(1), i64))
-    with code.samples():
-        code.store(after, head, 0)
+    code.store(after, head, 0)
 
 
 def place_of(code: Code, shape: tuple[int, ...], n: SSAValue) -> Index:
@@ -270,24 +335,16 @@ def place_of(code: Code, shape: tuple[int, ...], n: SSAValue) -> Index:
     return code.add(code.mul(pixel, channels), channel)
 
 
-def copy(code: Code, source: Buffer, target: Buffer) -> None:
-    """The same elements."""
-    with code.each(source.size) as n:
-        code.store(code.load(source, n), target, n)
-
-
-def gather(code: Code, raster: Buffer, row: Buffer) -> None:
-    """A step's input of several samples, side by side; quick where it stands so in the raster."""
-    across = code.index(raster.across)
-    with code.when(code.op(arith.CmpiOp(across, code.index(1), "eq"))):
-        copy(code, replace(raster, across=1), row)
-    with code.when(code.op(arith.CmpiOp(across, code.index(1), "ne"))):
-        with code.loop(row.size) as n, code.loop(code.lanes) as code.lane:
-            code.store(code.load(raster, n), row, n)
-        code.lane = 0
+def copy(code: Code, source: Buffer, target: Buffer, first: Index = 0) -> None:
+    """The same elements, from some place of the target on."""
+    if source.planes > 1:
+        with code.loop(source.size) as n:
+            code.store(code.load(source, n), target, code.add(first, n))
+    else:
+        code.each(source.size, lambda n: code.store(code.load(source, n), target, code.add(first, n)))
 
 
 def reshape(code: Code, source: Buffer, before: tuple[int, ...], target: Buffer, after: tuple[int, ...]) -> None:
     """The same elements in row-major order, in the memory order of another shape."""
-    with code.each(source.size) as n:
+    with code.loop(source.size) as n:
         code.store(code.load(source, place_of(code, before, n)), target, place_of(code, after, n))

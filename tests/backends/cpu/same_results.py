@@ -7,12 +7,15 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from xdsl.context import Context
 
 import nirc
 from nirc.backends.cpu.run import CpuEvaluator
 from nirc.dialects import snn
 from nirc.dialects.dense import Array
 from nirc.driver import Program
+from nirc.passes.convert_snn_to_loops import ConvertSnnToLoopsPass
+from nirc.passes.snn_split_components import SnnSplitComponentsPass
 
 
 def network_of(program: Program) -> snn.NetworkOp:
@@ -51,14 +54,18 @@ class Pair:
         return self.evaluator.inputs
 
     def run(self, rasters: Mapping[str, Array]) -> dict[str, Array]:
-        """What both gave: outputs, and all that can be recorded; of a batch also with samples side by side."""
+        """What both gave: outputs, and all that can be recorded; of a batch also by the kernel of one sample."""
         expected = self.evaluator.run(dict(rasters), self.record)
         found = self.kernel.run(dict(rasters), self.record)
         assert_same(found, expected)
         if all(values.ndim == len(self.inputs[name]) + 2 for name, values in rasters.items()):
             batch = next(iter(rasters.values())).shape[1]
-            beside = CpuEvaluator(self.kernel.module, batch, self.record, lanes=8)
-            assert_same(beside.run(dict(rasters)), expected)
+            module = self.kernel.module.clone()
+            SnnSplitComponentsPass().apply(Context(), module)
+            kind = "spikes" if all(values.dtype == bool for values in rasters.values()) else "graded"
+            ConvertSnnToLoopsPass(kind, self.record).apply(Context(), module)
+            graded = {name: x if x.dtype == bool else x.astype(float) for name, x in rasters.items()}
+            assert_same(CpuEvaluator(module, batch, self.record).run(graded), expected)
         return found
 
 

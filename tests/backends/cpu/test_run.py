@@ -242,6 +242,18 @@ def test_equal_numbers_give_equal_results_whatever_their_type(pair: Pair, dtype:
     assert_same(pair.kernel.run(as_type(BATCH, dtype), pair.record), pair.run(BATCH))
 
 
+@pytest.mark.parametrize(("share", "kind"), [(0.02, "sparse"), (0.2, "sparse"), (0.3, "graded"), (1.0, "graded")])
+def test_numbers_that_are_few_are_listed(share: float, kind: str) -> None:
+    """What is measured on a raster decides; either way the sums are the same."""
+    pair = Pair(GESTURES.with_name("digits_recurrent.nir"))
+    rng = np.random.default_rng(7)
+    (name, shape), *_ = pair.inputs.items()
+    x = rng.normal(1, 1, (40, 3, *shape)) * (rng.random((40, 3, *shape)) < share)
+    kernel = CpuEvaluator(pair.kernel.module, 3, pair.record)
+    assert_same(kernel.run({name: x}), pair.evaluator.run({name: x}, pair.record))
+    assert list(kernel.kernels) == [kind]
+
+
 def test_bool_is_zero_and_one(pair: Pair) -> None:
     spikes = as_type(BATCH, np.bool_)
     expected = pair.run(as_type(spikes, np.float32))

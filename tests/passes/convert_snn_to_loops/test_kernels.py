@@ -12,8 +12,8 @@ from xdsl.dialects.builtin import IndexType, ModuleOp, f32, f64, i1, i8, i32, i6
 from xdsl.ir import Block, Region
 
 from nirc.dialects.dense import Array, ElementType, dtype_of
-from nirc.passes.convert_snn_to_loops.code import Buffer, Code, memory
-from nirc.passes.convert_snn_to_loops.kernels import TILE, compact, packed
+from nirc.passes.convert_snn_to_loops.code import TILE, Buffer, Code, memory, padded
+from nirc.passes.convert_snn_to_loops.kernels import Table, collect, compact, packed
 
 sys.path.append(str(Path(__file__).parents[1]))
 from loop_functions import call
@@ -102,12 +102,54 @@ def test_what_is_not_zero(element: ElementType, least: float) -> None:
 
 @pytest.mark.parametrize("outputs", [1, TILE - 1, TILE, TILE + 1, 2 * TILE, 2 * TILE + 5])
 @pytest.mark.parametrize("inputs", [1, 3, 8])
-def test_a_matrix_is_packed_tile_by_tile(outputs: int, inputs: int) -> None:
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_matrix_is_packed_tile_by_tile(outputs: int, inputs: int, lines: bool) -> None:
     weight = np.arange(outputs * inputs, dtype=np.float32).reshape(outputs, inputs)
-    flat = packed(weight, 1)
-    assert flat.size == weight.size
+    flat = packed(weight, lines=lines)
+    rest = outputs % TILE
+    assert flat.size == inputs * (outputs - rest + (padded(rest) if lines else rest))
     for n in range(outputs):
         tile, place = divmod(n, TILE)
         width = min(TILE, outputs - tile * TILE)
         for m in range(inputs):
-            assert flat[tile * TILE * inputs + m * width + place] == weight[n, m]
+            assert flat[tile * TILE * inputs + m * (padded(width) if lines else width) + place] == weight[n, m]
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 40, 63, 64, 65, 128, 200])
+def test_spikes_as_bits(size: int) -> None:
+    """Element 64 w + b is bit b of word w, from a row that begins anywhere; nothing is read behind the last."""
+    words = -(-size // TILE)
+    kinds = [IndexType(), memory(i1, size + 3), memory(i64, words)]
+    entry = Block(arg_types=kinds)
+    code = Code(entry, vectors=True)
+    collect(code, Buffer(entry.args[1], i1, size, start=code.index(3)), Buffer(entry.args[2], i64, words))
+    code.do(func.ReturnOp())
+    module = ModuleOp([func.FuncOp("main", (kinds, []), Region(entry))])
+    rng = np.random.default_rng(size)
+    for density in (0.0, 0.1, 0.6, 1.0):
+        spikes = (rng.random(size + 3) < density).astype(np.uint8)
+        found = np.full(words, 77, np.int64)
+        call(module, spikes, found)
+        expected = [sum(1 << bit for bit, x in enumerate(spikes[3:][n : n + TILE]) if x) for n in range(0, size, TILE)]
+        assert found.view(np.uint64).tolist() == expected
+
+
+def test_a_table_of_sums() -> None:
+    """Of each set of inputs, added in ascending order and rounded each time."""
+    weight = (np.random.default_rng(1).normal(size=(5, 9)) * 10.0 ** np.arange(-4, 5)).astype(np.float32)
+    table = Table.of(weight)
+    assert table.shape == (5, 512)
+    for bits in range(512):
+        total = np.zeros(5, np.float32)
+        for m in range(9):
+            if bits >> m & 1:
+                total = total + weight[:, m]
+        assert table[:, bits].tobytes() == total.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "fits"), [(40, 12, True), (64, 12, True), (65, 12, False), (7, 16, False)]
+)
+def test_what_a_table_holds(outputs: int, inputs: int, fits: bool) -> None:
+    """As much as stays near a CPU: 1 MiB."""
+    assert Table.fits(np.zeros((outputs, inputs), np.float32)) == fits

@@ -85,6 +85,18 @@ def test_what_is_recorded_is_an_output(opt: Opt, golden: Golden) -> None:
     assert results["n.spikes"][:, 0].tolist() == results["y"][:, 0].tolist() == spikes.tolist()
 
 
+def test_lif_in_batches(opt: Opt, golden: Golden) -> None:
+    """Its neurons at once, spikes by their bits; X's numbers, told as spikes, are 0 or 1."""
+    text = opt(LIF, "convert-snn-to-loops{inputs=spikes batch=true}")
+    golden(text)
+    x = (X > 0).astype(np.uint8)
+    expected = by_hand(x)[0].tolist()
+    assert run(parsed(text), x)["y"].tolist() == expected
+    three = CpuEvaluator(parsed(text), 3).run({"x": np.stack([x, 0 * x, x], 1)})["y"]
+    assert three[:, 0].tolist() == three[:, 2].tolist() == expected
+    assert not three[:, 1].any()
+
+
 @pytest.mark.parametrize(("inputs", "dtype"), [("graded", np.float64), ("events", np.uint8)])
 def test_printed_loops_read_back_and_run(opt: Opt, inputs: str, dtype: type[np.generic]) -> None:
     text = loops(opt, inputs, '"n.v"')
@@ -128,10 +140,8 @@ def test_the_code_depends_on_shapes_alone(opt: Opt) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("inputs=counts", "inputs 'counts' is not one of graded, events, spikes"),
+        ("inputs=counts", "inputs 'counts' is not one of graded, sparse, events, spikes"),
         ("edges=sparse", "edges 'sparse' is not one of auto, events, dense"),
-        ("lanes=4", "lanes must be 1 or a multiple of 8, got 4"),
-        ("lanes=12", "lanes must be 1 or a multiple of 8, got 12"),
         ('record="n.i"', "cannot record 'n.i'; there are n."),
         ('record="n.v","ghost.v","x"', "cannot record 'ghost.v'; there are "),
     ],

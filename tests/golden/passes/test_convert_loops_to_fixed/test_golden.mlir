@@ -1,5 +1,5 @@
 builtin.module attributes {nir.assumptions = [#nir.assumption<"note", "fixed point", "products are rounded to the nearest multiple of 2^-16, halves upwards, quotients downwards; sums, products and quotients beyond s15.16 saturate">]} {
-  cpu.kernel @main {arguments = [#cpu.argument<"scratch", "b0", tensor<3xi32>, unit>, #cpu.argument<"scratch", "b1", tensor<3xi32>, unit>], lanes = 1 : i64, fractions = array<i64: 16, 16>}
+  cpu.kernel @main {arguments = [#cpu.argument<"scratch", "b0", tensor<3xi32>, unit>, #cpu.argument<"scratch", "b1", tensor<3xi32>, unit>], fractions = array<i64: 16, 16>}
   func.func @fixed_saturate(%x: i64) -> i32 {
     %low = arith.constant -2147483648 : i64
     %high = arith.constant 2147483647 : i64

@@ -1,27 +1,27 @@
 builtin.module {
-  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"output", "n.v", tensor<2xf32>, unit>, #cpu.argument<"output", "n.spikes", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.5", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>], lanes = 1 : i64}
+  cpu.kernel @main {arguments = [#cpu.argument<"input", "x", tensor<3xf32>, unit>, #cpu.argument<"state", "n.v", tensor<2xf32>, dense<0.000000e+00> : tensor<f32>>, #cpu.argument<"output", "y", tensor<2xi1>, unit>, #cpu.argument<"output", "n.v", tensor<2xf32>, unit>, #cpu.argument<"output", "n.spikes", tensor<2xi1>, unit>, #cpu.argument<"scratch", "w.5", tensor<2xf32>, unit>, #cpu.argument<"constant", "w.weight", tensor<6xf32>, dense<[5.000000e-01, -1.000000e+00, 1.000000e+00, 2.500000e-01, -2.500000e-01, 7.500000e-01]> : tensor<6xf32>>, #cpu.argument<"constant", "n.gain", tensor<2xf32>, dense<[1.500000e+00, 5.000000e-01]> : tensor<2xf32>>]}
   func.func @main(%0: index, %input_x: memref<?xf32>, %input_x_stride: index, %state_n_v: memref<2xf32>, %output_y: memref<?xi8>, %output_y_stride: index, %output_n_v: memref<?xf32>, %output_n_v_stride: index, %output_n_spikes: memref<?xi8>, %output_n_spikes_stride: index, %scratch_w: memref<2xf32>, %constant_w_weight: memref<6xf32>, %constant_n_gain: memref<2xf32>) {
     %1 = arith.constant -2.500000e-01 : f32
     %2 = arith.constant 1.000000e+00 : f32
     %3 = arith.constant 7.500000e-01 : f32
-    %4 = arith.constant 1 : index
-    %5 = arith.constant 2 : index
-    %6 = arith.constant 0 : index
-    %7 = arith.constant 0.000000e+00 : f32
-    %8 = arith.constant 3 : index
-    scf.for %9 = %6 to %0 step %4 {
+    %4 = arith.constant 3 : index
+    %5 = arith.constant 1 : index
+    %6 = arith.constant 2 : index
+    %7 = arith.constant 0 : index
+    %8 = arith.constant 0.000000e+00 : f32
+    scf.for %9 = %7 to %0 step %5 {
       %10 = arith.muli %9, %input_x_stride : index
       %11 = arith.muli %9, %output_y_stride : index
       %12 = arith.muli %9, %output_n_v_stride : index
       %13 = arith.muli %9, %output_n_spikes_stride : index
-      scf.for %14 = %6 to %5 step %4 {
-        memref.store %7, %scratch_w[%14] : memref<2xf32>
+      scf.for %14 = %7 to %6 step %5 {
+        memref.store %8, %scratch_w[%14] : memref<2xf32>
       }
-      scf.for %15 = %6 to %8 step %4 {
-        %16 = arith.muli %15, %5 : index
+      scf.for %15 = %7 to %4 step %5 {
+        %16 = arith.muli %15, %6 : index
         %17 = arith.addi %10, %15 : index
         %18 = memref.load %input_x[%17] : memref<?xf32>
-        scf.for %19 = %6 to %5 step %4 {
+        scf.for %19 = %7 to %6 step %5 {
           %20 = arith.addi %16, %19 : index
           %21 = memref.load %constant_w_weight[%20] : memref<6xf32>
           %22 = memref.load %scratch_w[%19] : memref<2xf32>
@@ -30,7 +30,7 @@ builtin.module {
           memref.store %24, %scratch_w[%19] : memref<2xf32>
         }
       }
-      scf.for %25 = %6 to %5 step %4 {
+      scf.for %25 = %7 to %6 step %5 {
         %26 = memref.load %scratch_w[%25] : memref<2xf32>
         %27 = memref.load %state_n_v[%25] : memref<2xf32>
         %28 = arith.mulf %3, %27 : f32

@@ -1,4 +1,4 @@
-"""Loops over samples as vectors: each op against numpy on the numbers at which a wrong lowering shows; refusals."""
+"""Loops of independent rounds as vectors: each op against numpy, on numbers at which a wrong lowering shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from nirc.dialects.dense import Array
 sys.path.append(str(Path(__file__).parents[1]))
 from loop_functions import call, lowered, parsed
 
-LANES, ROWS = 8, 32
+LANES, ROWS = 23, 16
+"""Rounds that need vectors of several widths, and a plain value: 16, 4, 2 and 1."""
 SIZE = LANES * ROWS
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.1, 2.5, -2.5, 3e38, -3e38, 1e-45, -1e-45, np.inf, -np.inf, np.nan, 16777217, 7.0]
 FINITE = [value for value in SPECIAL if np.isfinite(value)]
@@ -29,8 +30,8 @@ def floats(dtype: type[np.floating[Any]], chosen: list[float], repeated: bool) -
     return np.resize(spread, SIZE)
 
 
-def function(body: str, kinds: tuple[str, ...], *, mark: str = " {samples}", result: str = "") -> str:
-    """@main: for each row, for each sample, loads from %a, %b ..., and a store of %r into the last."""
+def function(body: str, kinds: tuple[str, ...], *, mark: str = " {rounds}", result: str = "") -> str:
+    """@main: for each row, for each round, loads from %a, %b ..., and a store of %r into the last."""
     names = "abcdef"[: len(kinds)]
     sizes = [f"memref<{SIZE}x{kind}>" for kind in kinds]
     arguments = ", ".join(f"%{name}: {size}" for name, size in zip(names, sizes, strict=True))
@@ -51,7 +52,7 @@ def apply(body: str, kinds: tuple[str, ...], *inputs: Array) -> Array:
     result: Array = np.full(SIZE, 77, dtypes[kinds[-1]])
     module = parsed(function(body, kinds))
     text = str(lowered(module.clone()))
-    assert f"vector<{LANES}x" in text
+    assert all(f"vector<{width}x" in text for width in (16, 4, 2))
     call(module, *inputs, result)
     return result
 
@@ -112,7 +113,7 @@ def test_what_is_the_same_for_all_stays_one() -> None:
 
 
 def test_a_loop_inside() -> None:
-    """Sums over a loop that all samples run through together, rounded in its order."""
+    """Sums over a loop that all rounds run through together, rounded in its order."""
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=SIZE).astype(np.float32) for _ in range(2))
     body = (
@@ -127,23 +128,47 @@ def test_a_loop_inside() -> None:
     assert apply(body, ("f32", "f32", "f32"), a, b).tolist() == expected.tolist()
 
 
-def test_whether_any_sample_has_something() -> None:
-    a = np.zeros(SIZE, np.float32)
-    a[[3, 4, 77, SIZE - 1]] = [1, 2, np.nan, 1e-45]
-    result = np.full(ROWS, 7, np.int8)
-    text = (
-        f"func.func @main(%steps: index, %a: memref<{SIZE}xf32>, %b: memref<{ROWS}xi8>) {{\n"
-        "%zero = arith.constant 0 : index\n%one = arith.constant 1 : index\n%no = arith.constant false\n"
+def test_a_loop_inside_that_ends_by_a_condition() -> None:
+    """The same for a loop whose end the loop itself decides."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=SIZE).astype(np.float32) for _ in range(2))
+    body = (
         "%null = arith.constant 0.0 : f32\n"
-        f"%rows = arith.constant {ROWS} : index\n%lanes = arith.constant {LANES} : index\n"
-        "scf.for %n = %zero to %rows step %one {\n%first = arith.muli %n, %lanes : index\n"
-        "%any = scf.for %lane = %zero to %lanes step %one iter_args(%found = %no) -> (i1) {\n"
-        f"%i = arith.addi %first, %lane : index\n%x = memref.load %a[%i] : memref<{SIZE}xf32>\n"
-        "%q = arith.cmpf une, %x, %null : f32\n%next = arith.ori %found, %q : i1\nscf.yield %next : i1\n} {samples}\n"
-        f"%r = arith.extui %any : i1 to i8\nmemref.store %r, %b[%n] : memref<{ROWS}xi8>\n}}\nfunc.return\n}}"
+        "%k, %r = scf.while (%k0 = %n, %sum0 = %null) : (index, f32) -> (index, f32) {\n"
+        "%more = arith.cmpi ult, %k0, %rows : index\nscf.condition(%more) %k0, %sum0 : index, f32\n} do {\n"
+        "^bb0(%k1: index, %sum1: f32):\n"
+        f"%w = memref.load %b[%k1] : memref<{SIZE}xf32>\n%p = arith.mulf %a0, %w : f32\n"
+        "%sum2 = arith.addf %sum1, %p : f32\n%k2 = arith.addi %k1, %one : index\nscf.yield %k2, %sum2 : index, f32\n}"
     )
-    call(parsed(text), a, result)
-    assert result.tolist() == (a.reshape(ROWS, LANES) != 0).any(1).astype(int).tolist()
+    expected = np.zeros((ROWS, LANES), np.float32)
+    for row in range(ROWS):
+        for weight in b[row:ROWS]:
+            expected[row] += a.reshape(ROWS, LANES)[row] * weight
+    assert apply(body, ("f32", "f32", "f32"), a, b).tolist() == expected.ravel().tolist()
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 7, 8, 15, 16, 17, 40, 47, 63, 64])
+def test_a_bit_of_each_round(rounds: int) -> None:
+    """Two words of the same loop; the bits of rounds in their order, the highest too."""
+    text = (
+        f"func.func @main(%steps: index, %a: memref<{rounds}xf32>, %b: memref<2xi64>) {{\n"
+        "%zero = arith.constant 0 : index\n%one = arith.constant 1 : index\n%none = arith.constant 0 : i64\n"
+        f"%null = arith.constant 0.0 : f32\n%half = arith.constant 0.5 : f32\n%n = arith.constant {rounds} : index\n"
+        "%p, %h = scf.for %i = %zero to %n step %one iter_args(%p0 = %none, %h0 = %none) -> (i64, i64) {\n"
+        f"%k = arith.index_cast %i : index to i64\n%x = memref.load %a[%i] : memref<{rounds}xf32>\n"
+        "%q = arith.cmpf ogt, %x, %null : f32\n%r = arith.cmpf oge, %x, %half : f32\n"
+        "%qe = arith.extui %q : i1 to i64\n%re = arith.extui %r : i1 to i64\n"
+        "%qs = arith.shli %qe, %k : i64\n%rs = arith.shli %re, %k : i64\n"
+        "%p1 = arith.ori %p0, %qs : i64\n%h1 = arith.ori %h0, %rs : i64\nscf.yield %p1, %h1 : i64, i64\n} {rounds}\n"
+        "memref.store %p, %b[%zero] : memref<2xi64>\nmemref.store %h, %b[%one] : memref<2xi64>\nfunc.return\n}"
+    )
+    assert rounds == 1 or "vector" in str(lowered(parsed(text)))
+    rng = np.random.default_rng(rounds)
+    for a in (rng.normal(size=rounds).astype(np.float32), np.ones(rounds, np.float32)):
+        result = np.full(2, 7, np.int64)
+        call(parsed(text), a, result)
+        expected = [sum(1 << n for n, x in enumerate(hits) if x) for hits in (a > 0, a >= 0.5)]
+        assert result.view(np.uint64).tolist() == expected
 
 
 STORE = f"memref.store %a0, %b[%zero] : memref<{SIZE}xf32>"
@@ -166,9 +191,9 @@ CARRIED = (
         (CARRIED, "", "scf.for"),
     ],
 )
-def test_what_samples_cannot_do_at_once(body: str, result: str, op: str) -> None:
+def test_what_rounds_cannot_do_at_once(body: str, result: str, op: str) -> None:
     """All write to one place; places that are apart; loops of unequal length."""
-    with pytest.raises(PassFailedException, match=rf"^{op} cannot be done for {LANES} samples at once"):
+    with pytest.raises(PassFailedException, match=rf"^{op} cannot be done in {LANES} rounds at once"):
         lowered(parsed(function(body, ("f32", "f32"), result=result)))
 
 
