@@ -225,7 +225,7 @@ def lower_cuba_li(step: Step, op: nir.CubaLIOp, x: SSAValue) -> SSAValue:
     return step.nexts[v]
 
 
-def _integrator_gain(neuron: Neuron) -> Array:
+def integrator_gain(neuron: Neuron) -> Array:
     """What an input adds to v of an I or IF node, as `if_gain` says."""
     step, r, kind = neuron.step, neuron["r"], neuron.step.scheme["if_gain"]
     if kind == "auto":
@@ -242,7 +242,7 @@ def _integrator_gain(neuron: Neuron) -> Array:
 def lower_if(step: Step, op: nir.IFOp, x: SSAValue) -> SSAValue:
     """v' = v + g x, fire, reset; g as `if_gain` says."""
     neuron = Neuron(step, op)
-    gain = _integrator_gain(neuron)
+    gain = integrator_gain(neuron)
     decay = np.asarray(float(step.scheme["if_decay"]))
 
     def integrate(v: SSAValue) -> SSAValue:
@@ -255,7 +255,7 @@ def lower_i(step: Step, op: nir.IOp, x: SSAValue) -> SSAValue:
     """v' = v + g x; the output is v'; g as `if_gain` says."""
     neuron = Neuron(step, op)
     v = step.state(neuron.name, "v", shape_of(op), np.zeros(()))
-    step.nexts[v] = step.filter(x, v, np.ones(()), _integrator_gain(neuron), neuron.name)
+    step.nexts[v] = step.filter(x, v, np.ones(()), integrator_gain(neuron), neuron.name)
     return step.nexts[v]
 
 
