@@ -183,7 +183,7 @@ class _Sample:
             t = min(outside, crossing)
             if min(t, piece) > end + slack:
                 break
-            near = _TOGETHER * max(t, self.dt)
+            near = _TOGETHER * max(min(t, piece), self.dt)
             if piece < t - near:
                 self._sample(piece, 0.0)
                 self.smooth.move(piece)
@@ -232,7 +232,8 @@ class _Sample:
                 (now.fired if op in self.flows else now.turned)[op] = at
         if not self.started:
             self._start(now)
-        self.recent.clear()
+        if not self.stalled:
+            self.recent.clear()
         for rounds in count(self.stalled):
             self._due(t + near, now)
             if not now:
@@ -251,6 +252,7 @@ class _Sample:
     def _start(self, now: _Round) -> None:
         """At the first instant constant currents begin, and everything is looked at."""
         self.started = True
+        self.smooth.move(0.0)
         for op, flow in self.flows.items():
             if (at := np.flatnonzero(flow.v > flow.threshold)).size:
                 now.fired[op] = at

@@ -22,8 +22,8 @@ States = dict[str, dict[str, Array]]
 SPIKING = ("LIF", "IF", "CubaLIF")
 NEURONS = (*SPIKING, "LI", "I", "CubaLI")
 MAPS = ("Linear", "Affine", "Scale")
-STEP = 1e-4
-"""Seconds of a step at most: a fiftieth of the shortest time constant."""
+STEP = 4e-5
+"""Seconds of a step at most: 1/125 of the shortest time constant."""
 TOGETHER = 1e-12
 """Seconds by which instants of one event may differ."""
 
@@ -121,7 +121,7 @@ class Certificate:
         """Go through the raster [T, N] of the Input `input` under the claimed spikes."""
         for step, row in enumerate(raster):
             heappush(self.heap, (step * self.dt, next(self.number), "input", "input", row))
-            heappush(self.heap, ((step + 1) * self.dt - TOGETHER / 2, next(self.number), "sample", "", row))
+            heappush(self.heap, ((step + 1) * self.dt, -1, "sample", "", row))  # before all else
         for name, events in spikes.items():
             for t, n in events:
                 heappush(self.heap, (t, next(self.number), "spike", name, np.array([n])))
