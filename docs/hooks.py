@@ -276,15 +276,13 @@ _NEURONS = {
 def scheme_page(scheme: Scheme) -> str:
     """One scheme: what it chooses, and the step that nirc makes of each neuron under it."""
     base = SCHEMES[DEFAULT]
-    notes = ROOT / "docs" / "schemes" / "notes.md"
     rows = (
         (_code(name), _code(value), "" if value == base[name] else f"{DEFAULT}: {_code(base[name]) or 'empty'}")
         for name, value in scheme.options.items()
     )
-    parts = [f"# {scheme.name}"]
-    if f"\n## {scheme.name}\n" in notes.read_text(encoding="utf-8"):
-        parts.append(section(str(notes.relative_to(ROOT)), scheme.name))
-    parts += [
+    parts = [
+        f"# {scheme.name}",
+        *_scheme_about(scheme),
         f"Asked for by `--scheme {scheme.name}`; single options change it: `--scheme {scheme.name},OPTION=VALUE`. "
         f"The simulator itself takes a step of {scheme.dt:g} by default; nirc only names that among the candidates.",
         "## What it chooses",
@@ -298,6 +296,16 @@ def scheme_page(scheme: Scheme) -> str:
         *(f"### {kind}\n\n```text\n{_step(scheme, kind)}\n```" for kind in _NEURONS),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _scheme_about(scheme: Scheme) -> Iterator[str]:
+    """What the table says of a scheme, as far as it does."""
+    if about := getattr(scheme, "about", ""):
+        yield f"{_escaped(about[0].upper() + about[1:])}."
+    if source := getattr(scheme, "source", ""):
+        yield f"Known from: {_escaped(source)}."
+    if imports := getattr(scheme, "imports", ()):
+        yield f"Node types that the simulator's own importer takes: {', '.join(map(_code, sorted(imports)))}."
 
 
 def _step(scheme: Scheme, kind: str) -> str:

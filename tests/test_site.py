@@ -119,9 +119,3 @@ def test_everything_is_made(site: Path) -> None:
         assert all(f">{op.name}<" in page for op in load().operations)
     passes = text_of(site, "reference/passes")
     assert all(f'id="{name}"' in passes for name in PASSES)
-
-
-def test_the_notes_are_of_schemes() -> None:
-    """Those of schemes that are not there yet as well: the specification's names."""
-    notes = (ROOT / "docs" / "schemes" / "notes.md").read_text(encoding="utf-8")
-    assert SCHEMES.keys() <= set(re.findall(r"^## (\S+)$", notes, re.MULTILINE))
