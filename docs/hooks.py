@@ -158,7 +158,7 @@ def options(target: str) -> str:
 
 
 def _flags(found: list[click.Option]) -> str:
-    return table(("flag", "", ""), ((*_flag(item), _escaped(item.help or "")) for item in found))
+    return table(("flag", "value", "what it does"), ((*_flag(item), _escaped(item.help or "")) for item in found))
 
 
 def _flag(item: click.Option) -> tuple[str, str]:
