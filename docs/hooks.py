@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.backends import BACKENDS, Options
 from nirc.cli import cli
-from nirc.dialects import DIALECTS, loihi2, nir, speck, xylo
+from nirc.dialects import DIALECTS, nir
 from nirc.driver import context, looked_at, stages_to
 from nirc.passes import PASSES
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
@@ -175,28 +176,22 @@ def command(name: str) -> str:
     return f"```text\n{usage}\n```\n\n{_escaped(found.help or '')}\n\n{_flags(flags)}"
 
 
-LIMITS: dict[str, tuple[Any, ...]] = {
-    "xylo": tuple(xylo.CHIPS.values()),
-    "speck": (speck.LIMITS,),
-    "loihi2": (loihi2.LIMITS,),
-}
-
-
 def limits(target: str) -> str:
     """A chip's limits as its dialect has them, each with its source."""
-    records = LIMITS[target]
+    dialect = import_module(f"nirc.dialects.{target}")
+    chips = dialect.CHIPS if isinstance(getattr(dialect, "CHIPS", None), dict) else {"": dialect.LIMITS}
+    names, records = list[str](chips), list[Any](chips.values())
     kind = cast(type[Any], type(records[0]))
     assert is_dataclass(kind)
     (definition,) = cast(list[ast.ClassDef], ast.parse(inspect.getsource(kind)).body)
     about = _variable_docs(definition.body)
-    names = [item.name for item in fields(kind)]
-    constants = [name for name in about if name not in names]
+    given = [item.name for item in fields(kind)]
+    constants = [name for name in about if name not in given]
     rows = [
         (_code(name), *(_value(getattr(record, name)) for record in records), _escaped(about[name]))
-        for name in (*names, *constants)
+        for name in (*given, *constants)
     ]
-    heads = ("", *list(xylo.CHIPS)) if target == "xylo" else ("", "")
-    return f"{markdown(kind.__doc__ or '')}\n\n{table((*heads, ''), iter(rows))}"
+    return f"{markdown(kind.__doc__ or '')}\n\n{table(('', *names, ''), iter(rows))}"
 
 
 def _value(value: Any) -> str:
