@@ -216,23 +216,25 @@ class Finder:
             return tie
         alone = {option: trial.until([option]) for option in differing}
         best = max(alone.values(), default=0)
+        together = best if best == _NEVER or not differing else trial.until(differing)
         there, here = a.scheme, b.scheme
-        if best > cell.step:
+        if best > cell.step and best >= together:
             winners = [option for option, until in alone.items() if until == best]
             facts += [
                 f"with {option}={there[option]} instead of {here[option]} in {b.name}, {_agree(best, steps, total)}"
                 for option in winners
             ]
             return Cause("option", tuple(winners), " or ".join(_told(winners, here, there, a.name)), tuple(facts))
-        if differing and (until := trial.until(differing)) > cell.step:
+        if together > cell.step:
             needed = list(differing)
             for option in differing:
                 less = [item for item in needed if item != option]
-                if less and trial.until(less) > cell.step:
+                if less and trial.until(less) >= together:
                     needed = less
-            until = trial.until(needed)
             told = ", ".join(f"{option}={there[option]}" for option in needed)
-            facts.append(f"no single option explains it; with {told} together, {_agree(until, steps, total)}")
+            facts.append(f"no single option explains it; with {told} together, {_agree(together, steps, total)}")
+            later = [option for option in needed if alone[option] > cell.step]
+            facts += [f"with {option}={there[option]} alone, {_agree(alone[option], steps, total)}" for option in later]
             words = " and ".join(_told(needed, here, there, a.name))
             return Cause("options", tuple(needed), f"several together: {words}", tuple(facts))
         facts.append(

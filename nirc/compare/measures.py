@@ -122,10 +122,10 @@ class Measures:
 def _cosines(reference: Array, other: Array) -> Array:
     """Of the rates [B, N] of each sample."""
     a, b = reference.astype(float), other.astype(float)
-    product, squares = np.einsum("bn,bn->b", a, b), np.einsum("bn,bn->b", a, a) * np.einsum("bn,bn->b", b, b)
-    norm = np.sqrt(np.asarray(squares, float))
+    product: Array = np.einsum("bn,bn->b", a, b)
+    squares: Array = np.einsum("bn,bn->b", a, a) * np.einsum("bn,bn->b", b, b)
     silent = ~(np.any(a, axis=1) | np.any(b, axis=1))
-    return np.asarray(np.where(silent, 1.0, product / np.where(norm > 0, norm, 1)))
+    return np.asarray(np.where(silent, 1.0, product / np.where(squares > 0, np.sqrt(squares), 1)))
 
 
 def accuracy(outputs: Array, labels: Array, codes: Array | None) -> float:

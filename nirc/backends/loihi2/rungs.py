@@ -102,9 +102,9 @@ def _thresholds(real: loihi2.NetworkOp, whole: loihi2.NetworkOp) -> None:
 def _biases(real: loihi2.NetworkOp, whole: loihi2.NetworkOp) -> None:
     for op, other, lsb in _pairs(real, whole):
         bias = other.numbers("bias_mant") * 2.0 ** other.numbers("bias_exp") / lsb
-        op.properties["bias_mant"] = dense(np.ascontiguousarray(bias))
+        op.properties["bias_mant"] = dense(np.asarray(bias, order="C"))
         if other.v is not None:
-            op.properties["v"] = dense(np.ascontiguousarray(array(other.v) / lsb))
+            op.properties["v"] = dense(np.asarray(array(other.v) / lsb, order="C"))
 
 
 def _weights(real: loihi2.NetworkOp, whole: loihi2.NetworkOp) -> None:
@@ -121,4 +121,4 @@ def _weights(real: loihi2.NetworkOp, whole: loihi2.NetworkOp) -> None:
                     total = total + other.effective() * 2.0**other.weight_exp.value.data
                 else:
                     total = total + other.numbers(other.matrix)
-            op.properties[op.matrix] = dense(np.ascontiguousarray(total / sigma))
+            op.properties[op.matrix] = dense(np.asarray(total / sigma, order="C"))

@@ -53,7 +53,7 @@ def climb(module: ModuleOp, passes: tuple[ModulePass, ...]) -> Iterator[Rung]:
                     scale = float(whole[name].numbers("scale"))
                     for number in names:
                         if number in whole[name].properties:
-                            op.properties[number] = dense(np.ascontiguousarray(whole[name].numbers(number) / scale))
+                            op.properties[number] = dense(np.asarray(whole[name].numbers(number) / scale, order="C"))
                 yield _rung(change, real)
             return
 

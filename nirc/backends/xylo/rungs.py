@@ -65,7 +65,7 @@ def _rounded(before: ModuleOp, whole: xylo.NetworkOp) -> Iterator[Rung]:
         module = module.clone()
         for real, part in zip(network_of(module).parts(), whole.parts(), strict=True):
             if name in real.properties:
-                real.properties[name] = dense(np.ascontiguousarray(_meant(part, whole, name)))
+                real.properties[name] = dense(np.asarray(_meant(part, whole, name), order="C"))
         yield _rung(change, module)
     yield _rung("v >= threshold and several spikes in a step", module, _Counting)
 
