@@ -38,16 +38,19 @@ from nirc.frontend import rasters
 _HELD = 1 << 24
 """Values of one platform's records that are held at once, where more than one sample does not need more."""
 
-_STEPS = 200
+_STEPS = 500
 """Of the stimulus that is used where none is given."""
 
 _RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """What is tried for it: events per value and step."""
 
+_ENOUGH = 10
+"""Spikes of every layer of the reference under it."""
+
 
 @dataclass(frozen=True)
 class Labels:
-    """Classes of the samples, and code words [classes, outputs] where outputs are no classes."""
+    """Classes of the samples; code words [classes, outputs], used where there are not as many outputs as classes."""
 
     classes: Array
     codes: Array | None = None
@@ -244,17 +247,18 @@ def _made(program: driver.Program, layers: Mapping[str, Layer], named: Named, se
 def _stimulus(
     platform: Platform, layers: Mapping[str, Layer], expected: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, Array], str]:
-    """Random events, as few as make every spiking layer of the reference fire."""
+    """Random events, as few as make every spiking layer of the reference fire some times."""
     x, told = dict[str, Array](), ""
     for rate in _RATES:
         draw = np.random.default_rng(0)
         x = {name: (draw.random((_STEPS, 1, *shape)) < rate).astype(np.float32) for name, shape in expected.items()}
         trace = platform.run(x)
-        silent = [node for node, spikes in trace.spikes.items() if not spikes.any()]
+        silent = [node for node, spikes in trace.spikes.items() if spikes.sum(dtype=np.int64) < _ENOUGH]
         told = f"none was given (--input), so {_STEPS} steps of random events, {rate:g} per value and step (seed 0)"
         if not silent:
-            return x, f"{told}, the fewest of {', '.join(f'{r:g}' for r in _RATES)} under which every layer fires"
-    return x, f"{told}; more do not make all layers fire"
+            tried = ", ".join(f"{r:g}" for r in _RATES)
+            return x, f"{told}, the fewest of {tried} under which every layer fires {_ENOUGH} times"
+    return x, f"{told}; more do not make every layer fire {_ENOUGH} times"
 
 
 def _parts(report: Report) -> Iterator[tuple[int, dict[str, Array]]]:
@@ -318,13 +322,17 @@ def _right(name: str, trace: Trace, labels: Labels, start: int) -> float:
     outputs = next(iter(trace.outputs.values()))
     size, there = outputs.shape[1], outputs.reshape(*outputs.shape[:2], -1).shape[2]
     classes = labels.classes[start : start + size]
-    if labels.codes is not None and labels.codes.shape[1] != there:
-        raise DiagnosticException(f"--labels: codes are of {labels.codes.shape[1]} outputs, {name} gives {there}")
-    if labels.codes is None and labels.classes.max() >= there:
+    codes = labels.codes
+    if codes is not None and codes.shape[1] != there:
+        if len(codes) != there:
+            held = " x ".join(map(str, codes.shape))
+            raise DiagnosticException(f"--labels: codes are {held}, {name} gives {there} outputs")
+        codes = None  # as many outputs as classes: they are the classes
+    if codes is None and labels.classes.max() >= there:
         raise DiagnosticException(
-            f"--labels: class {labels.classes.max()} is none of the {there} outputs; give `codes`"
+            f"--labels: class {labels.classes.max()} is none of the {there} outputs of {name}; give `codes`"
         )
-    return accuracy(outputs, classes, labels.codes) * size
+    return accuracy(outputs, classes, codes) * size
 
 
 def _add(result: Result, layers: Mapping[str, Layer], start: int, reference: Trace, trace: Trace) -> None:

@@ -7,7 +7,7 @@ differs in that step holds the cause; between two steps, options are exchanged o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from xdsl.utils.exceptions import DiagnosticException
@@ -17,7 +17,7 @@ from nirc.compare.measures import Cell, first_difference
 from nirc.compare.platforms import Layer, Platform, Settings, Trace, of_scheme, rungs
 from nirc.dialects.dense import Array
 from nirc.dialects.nir import quote
-from nirc.passes.convert_nir_to_snn.schemes import Scheme
+from nirc.passes.convert_nir_to_snn.schemes import FOLLOWERS, Scheme
 
 Differences = dict[str, Cell]
 """The first cell in which each layer differs."""
@@ -211,32 +211,33 @@ class Finder:
         goal = a.run(longer)
         differing = [o for o, value in b.scheme.options.items() if a.scheme.options.get(o, value) != value]
         trial = _Trial(self, b.scheme, a.scheme, node, longer, goal)
+        units = _units(differing)
         tie = self._tie(a, b, node, cell, longer, facts)
         if tie is not None:
             return tie
-        alone = {option: trial.until([option]) for option in differing}
+        alone = {unit: trial.until(unit) for unit in units}
         best = max(alone.values(), default=0)
         together = best if best == _NEVER or not differing else trial.until(differing)
         there, here = a.scheme, b.scheme
         if best > cell.step and best >= together:
-            winners = [option for option, until in alone.items() if until == best]
-            facts += [
-                f"with {option}={there[option]} instead of {here[option]} in {b.name}, {_agree(best, steps, total)}"
-                for option in winners
-            ]
-            return Cause("option", tuple(winners), " or ".join(_told(winners, here, there, a.name)), tuple(facts))
+            winners = [unit for unit, until in alone.items() if until == best]
+            for unit in winners:
+                told = ", ".join(f"{option}={there[option]} instead of {here[option]}" for option in unit)
+                facts.append(f"with {told} in {b.name}, {_agree(best, steps, total)}")
+            words = " or ".join(_told(unit[0], here, there, a.name) for unit in winners)
+            return Cause("option", tuple(unit[0] for unit in winners), words, tuple(facts))
         if together > cell.step:
-            needed = list(differing)
-            for option in differing:
-                less = [item for item in needed if item != option]
-                if less and trial.until(less) >= together:
+            needed = list(units)
+            for unit in units:
+                less = [item for item in needed if item != unit]
+                if less and trial.until([option for item in less for option in item]) >= together:
                     needed = less
-            told = ", ".join(f"{option}={there[option]}" for option in needed)
+            told = ", ".join(f"{option}={there[option]}" for unit in needed for option in unit)
             facts.append(f"no single option explains it; with {told} together, {_agree(together, steps, total)}")
-            later = [option for option in needed if alone[option] > cell.step]
-            facts += [f"with {option}={there[option]} alone, {_agree(alone[option], steps, total)}" for option in later]
-            words = " and ".join(_told(needed, here, there, a.name))
-            return Cause("options", tuple(needed), f"several together: {words}", tuple(facts))
+            later = [unit for unit in needed if alone[unit] > cell.step]
+            facts += [f"with {u[0]}={there[u[0]]} alone, {_agree(alone[u], steps, total)}" for u in later]
+            words = " and ".join(_told(unit[0], here, there, a.name) for unit in needed)
+            return Cause("options", tuple(unit[0] for unit in needed), f"several together: {words}", tuple(facts))
         facts.append(
             f"tried without effect: {', '.join(differing)}, each and all together" if differing else "no option differs"
         )
@@ -258,9 +259,22 @@ class Finder:
         return Cause("tie", ("precision",), text, (*facts, "in f64 both agree there"))
 
 
-def _told(options: Iterable[str], here: Scheme, there: Scheme, other: str) -> Iterator[str]:
+def _told(option: str, here: Scheme, there: Scheme, other: str) -> str:
+    return f"{_WORDS.get(option, option)} ({option} is {here[option]}, in {other} {there[option]})"
+
+
+def _units(options: list[str]) -> list[tuple[str, ...]]:
+    """Options that are exchanged together: those that follow another, and how a spike of the stored v resets."""
+    leads = {follower: lead for lead, followers in FOLLOWERS.items() for follower in followers}
+    if "spike_from" in options:
+        leads["reset_at"] = "spike_from"
+    units = dict[str, list[str]]()
     for option in options:
-        yield f"{_WORDS.get(option, option)} ({option} is {here[option]}, in {other} {there[option]})"
+        lead = option
+        while leads.get(lead) in options:
+            lead = leads[lead]
+        units.setdefault(lead, []).append(option)
+    return [(lead, *(option for option in found if option != lead)) for lead, found in units.items()]
 
 
 def _threshold(layer: Layer, neuron: int) -> float | None:

@@ -96,7 +96,8 @@ class Layer:
 
 def layers_of(graph: nir.GraphOp) -> dict[str, Layer]:
     """The nodes with neurons of an inlined graph, each after those that it hears of in the same step."""
-    plan = schedule(graph, "", {})
+    remembers = frozenset(node.node.data for node in graph.nodes() if node.has_state())
+    plan = schedule(graph, "", remembers, frozenset())
     found = dict[str, Layer]()
     for name in plan.order:
         node = plan.nodes[name]

@@ -208,7 +208,7 @@ def test_options_of_chips(nirc: Nirc, chain: Callable[..., Path]) -> None:
 def test_the_stimulus_is_told(nirc: Nirc, write: Write) -> None:
     result = nirc("compare", line(write, lif(1)), "--as", "nir-euler,norse", "--dt", "0.001")
     assert result.status == 0
-    assert "stimulus: none was given (--input), so 200 steps of random events" in result.err
+    assert "stimulus: none was given (--input), so 500 steps of random events" in result.err
 
 
 def test_another_reference(nirc: Nirc, write: Write) -> None:

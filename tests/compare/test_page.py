@@ -156,13 +156,13 @@ class Browser:
     """A session of chromedriver."""
 
     def __init__(self, folder: Path, port: str):
-        self.base = f"http://127.0.0.1:{port}/session"
+        self.base, self.session = f"http://127.0.0.1:{port}/session", ""
         options = {"args": [*FLAGS, f"--user-data-dir={folder / 'profile'}"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = self.call("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
 
     def call(self, path: str, body: Any = None, method: str = "POST") -> Any:
-        where = self.base + (f"/{self.session}{path}" if path else "")
+        where = self.base + (f"/{self.session}{path}" if self.session else "")
         data = None if method != "POST" else json.dumps(body or {}).encode()
         request = urllib.request.Request(where, data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -188,12 +188,13 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         ends = time.monotonic() + 60
         while (port := re.search(r"successfully on port (\d+)", said)) is None:
             assert time.monotonic() < ends
+            assert process.poll() is None
             said = process.stdout.readline()
-        session = Browser(tmp_path, port[1])
         try:
+            session = Browser(tmp_path, port[1])
             yield session
+            session.call("", method="DELETE")
         finally:
-            session.call("/", method="DELETE")
             process.terminate()
 
 
