@@ -162,15 +162,20 @@ def _formats(target: str) -> str:
     return f", and writes {', '.join(formats)}" if formats else ""
 
 
-def refuse_unused(options: Options, target: str | None, levels: Iterable[str], where: str) -> None:
-    """Raise DiagnosticException where an option was chosen that neither the passes to these levels nor the target's
-    format would look at: one whose value does not change them."""
+def looked_at(options: Options, target: str | None, levels: Iterable[str]) -> set[str]:
+    """The options that the passes to these levels or the target's format look at: another value changes them."""
     stages = stages_to(target)
     used = set(backend(target).emits_by if target else ())
     for option in fields(Options):
         other = stages(replace(options, **{option.name: "another"}))
         if any(other[level] != stages(options)[level] for level in levels):
             used.add(option.name)
+    return used
+
+
+def refuse_unused(options: Options, target: str | None, levels: Iterable[str], where: str) -> None:
+    """Raise DiagnosticException where an option was chosen that nothing on the way would look at."""
+    used = looked_at(options, target, levels)
     given = [item.name for item in fields(Options) if getattr(options, item.name) != item.default]
     if unused := [name for name in given if name not in used]:
         known = [item.name for item in fields(Options) if item.name in used]

@@ -1,4 +1,4 @@
-"""The C program under examples classifies the test digits as the README says, by the object and by the C file."""
+"""The C program under examples classifies the test digits as documented, by the object and by the C file."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_the_digits(tmp_path: Path, target: str, ending: str) -> None:
     found = np.array(done.stdout.split(), int)
     labels = np.load(EXAMPLES / "digits_labels.npz")["labels"]
     assert found.shape == labels.shape
-    # As many as the README and examples/score_digits.py report for the network.
+    # As many as the documentation and examples/score_digits.py report for the network.
     assert f"{100 * (found == labels).mean():.1f} %" == "93.6 %"

@@ -1,4 +1,4 @@
-"""The digits that ship with nirc: the accuracies of the README, on labels that the training never saw.
+"""The digits that ship with nirc: the accuracies of the targets' pages, on labels that the training never saw.
 
 What is right comes from scikit-learn's labels, which `examples/train_digits.py` stored beside the rasters.
 """
@@ -56,7 +56,7 @@ def test_the_network(model: str, least: float) -> None:
 
 @pytest.mark.parametrize("model", ["digits", "digits_recurrent"])
 def test_on_xylo(model: str) -> None:
-    """The faithful mapping loses less than a point; the README says what each gives."""
+    """The faithful mapping loses less than a point; the page says what each gives."""
     found = [
         accuracy(f"{model}.nir", "digits.npz"),
         accuracy(f"{model}.nir", "digits.npz", "xylo"),
@@ -64,12 +64,13 @@ def test_on_xylo(model: str) -> None:
     ]
     assert found[0] - found[1] < 1
     assert found[1] > found[2]
-    assert printed(model) == [f"{value:.1f}" for value in found]
+    assert printed(model, "xylo") == [f"{value:.1f}" for value in found]
 
 
-def printed(model: str) -> list[str]:
-    """The accuracies in the README's row of a model."""
-    row = re.search(rf"^\| `{model}\.nir`.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def printed(model: str, target: str) -> list[str]:
+    """The accuracies in a model's row of a target's page."""
+    page = ROOT / "docs" / "targets" / f"{target}.md"
+    row = re.search(rf"^\| `{model}\.nir`.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert row is not None
     return re.findall(r"([\d.]+) %", row[0])
 
@@ -79,4 +80,17 @@ def test_on_speck() -> None:
     network = accuracy("digits_conv.nir", "digits_conv.npz")
     found = [accuracy("digits_conv.nir", "digits_conv.npz", "speck", model) for model in ("stepped", "events")]
     assert all(network - value < 1 for value in found)
-    assert printed("digits_conv") == [f"{value:.1f}" for value in (network, *found)]
+    assert printed("digits_conv", "speck") == [f"{value:.1f}" for value in (network, *found)]
+
+
+@pytest.mark.parametrize("model", ["digits", "digits_recurrent"])
+def test_on_loihi2(model: str) -> None:
+    """The rounding of weights loses less than a point, which a second connection beside each gives back."""
+    found = [
+        accuracy(f"{model}.nir", "digits.npz", reset="zero"),
+        accuracy(f"{model}.nir", "digits.npz", "loihi2", reset="zero"),
+        accuracy(f"{model}.nir", "digits.npz", "loihi2", reset="zero", weight_splits="2"),
+    ]
+    assert found[0] - found[1] < 1
+    assert found[2] >= found[0]
+    assert printed(model, "loihi2") == [f"{value:.1f}" for value in found]

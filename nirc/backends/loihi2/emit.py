@@ -1,7 +1,7 @@
 """Writes a `loihi2.network` of integers as `nirc-loihi2` JSON, from which a few lines build Lava's processes.
 
-Lava has no format of its own for networks; the README has the lines. Lava checks no range, so `loihi2-check-limits`
-has to pass first.
+Lava has no format of its own for networks; docs/targets/loihi2.md has the lines. Lava checks no range, so
+`loihi2-check-limits` has to pass first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Writes a `speck.network` of placed integers as JSON: the neutral form, or samna's own text with `--template`.
 
-The neutral form has the names of samna's Python attributes; a few lines set them on a fresh SpeckConfiguration (see the
-README). samna reads text of its very version alone, every field of which has to be there: `--template` takes them from
-the user's samna. samna wraps integers out of range in silence, so `speck-check-limits` has to pass first.
+The neutral form has the names of samna's Python attributes; a few lines set them on a fresh SpeckConfiguration (see
+docs/targets/speck.md). samna reads text of its very version alone, every field of which has to be there: `--template`
+takes them from the user's samna. samna wraps integers out of range in silence, so `speck-check-limits` has to pass
+first.
 """
 
 from __future__ import annotations

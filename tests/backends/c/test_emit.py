@@ -441,7 +441,7 @@ def test_digits_in_fixed_point(tmp_path: Path, precision: str, inputs: str, leas
 
 @needs_gcc
 @pytest.mark.parametrize("precision", ["s15.16", "s7.24"])
-def test_the_figures_of_the_readme(tmp_path: Path, precision: str) -> None:
+def test_the_figures_of_the_page(tmp_path: Path, precision: str) -> None:
     """Of all test digits: the coincidence with f32, and the accuracy."""
     library = of_c(tmp_path, nirc.compile(EXAMPLES / "digits.nir", "c", precision=precision, inputs="events"), "-O2")
     rasters = np.load(EXAMPLES / "digits.npz")["input"]
@@ -453,7 +453,10 @@ def test_the_figures_of_the_readme(tmp_path: Path, precision: str) -> None:
     known = np.load(EXAMPLES / "digits_labels.npz")
     classes = np.argmax(found.sum(0, dtype=int) @ (2 * known["codes"].astype(int).T - 1), axis=1)
     same, right = 100 * coincidence(found, real), 100 * (classes == known["labels"]).mean()
-    assert f"| `{precision}` | {same:.1f} % | {right:.1f} % |" in (EXAMPLES.parent / "README.md").read_text()
+    assert (
+        f"| `{precision}` | {same:.1f} % | {right:.1f} % |"
+        in (EXAMPLES.parent / "docs" / "targets" / "c.md").read_text()
+    )
 
 
 @needs_gcc

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -22,9 +21,10 @@ from nirc.interpreters.loihi2 import Loihi2Evaluator, RealLoihi2Evaluator
 from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[2]))
+from blocks import run_by
 from loihi2_networks import COUNT, cases
 
-ROOT = Path(__file__).parents[3]
 States = dict[str, Array]
 
 
@@ -219,10 +219,9 @@ def test_conversion_keeps_the_network() -> None:
 
 
 def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
-    """The README's loader builds each, Lava runs it: u, v and spikes of every population at every step."""
+    """The documented loader builds each, Lava runs it: u, v and spikes of every population at every step."""
     python = oracle("lava")
-    (loader,) = re.findall(r"```python\n(import json\n\nimport numpy as np\nfrom lava.*?)```", README, re.DOTALL)
-    (tmp_path / "loader.py").write_text(loader)
+    (tmp_path / "loader.py").write_text(run_by(__file__))
     for number, case in enumerate(cases()):
         (tmp_path / f"{number}.json").write_text(case.text)
         np.savez(tmp_path / f"{number}.npz", **case.rasters)  # pyright: ignore[reportArgumentType]
@@ -241,6 +240,3 @@ def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
             assert set(archive.files) == set(found)
             for key in archive.files:
                 assert np.array_equal(archive[key], found[key]), (number, key)
-
-
-README = (ROOT / "README.md").read_text()

@@ -1,27 +1,29 @@
-"""samna in a child process: the README's loader makes its objects from what nirc wrote."""
+"""samna in a child process: the loader of docs/targets/speck.md makes its objects from what nirc wrote."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[3] / "README.md"
+sys.path.append(str(Path(__file__).parents[2]))
+from blocks import run_by
+
 RUNNER = Path(__file__).parent / "samna_runner.py"
 
 
 @pytest.fixture
 def load_into_samna(oracle: Callable[[str], str], tmp_path: Path) -> Callable[..., list[Any]]:
-    """The README's lines on each configuration: valid, message, text; `fresh.json` is left in its folder."""
+    """The page's lines on each configuration: valid, message, text; `fresh.json` is left in its folder."""
     python = oracle("samna")
 
     def run(*configs: bytes) -> list[Any]:
-        block = next(part for part in README.read_text().split("```python")[1:] if "SpeckConfiguration()" in part)
-        (tmp_path / "loader.py").write_text(block.split("```")[0])
+        (tmp_path / "loader.py").write_text(run_by(__file__))
         for n, config in enumerate(configs):
             (tmp_path / str(n)).mkdir()
             (tmp_path / str(n) / "cfg.json").write_bytes(config)

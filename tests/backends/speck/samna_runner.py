@@ -1,6 +1,6 @@
-"""Runs in the oracle's environment: the README's loader, or samna's own reader, on each configuration; samna's verdict.
+"""Runs in the oracle's environment: the documented loader, or samna's reader, on each configuration; samna's verdict.
 
-    samna_runner.py FOLDER        FOLDER holds 0/cfg.json, 1/cfg.json, ... and loader.py, the README's block
+    samna_runner.py FOLDER        FOLDER holds 0/cfg.json, 1/cfg.json, ... and loader.py, the page's block
 
 Writes FOLDER/results.json: per configuration [valid, message, samna's text], and FOLDER/fresh.json, the text of a fresh
 configuration. samna 0.7.1.0 knows speck2b only, which wants kill bits beside what the loader sets.

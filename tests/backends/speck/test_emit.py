@@ -1,4 +1,4 @@
-"""The emitted JSON: samna's own text through a template, the README's loader, and nirc's notes.
+"""The emitted JSON: samna's own text through a template, the page's loader, and nirc's notes.
 
 What samna 0.7.1.0 writes for the networks that sinabs built is recorded in `cases/speck`.
 """

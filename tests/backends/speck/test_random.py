@@ -366,7 +366,7 @@ def test_the_checker_accepts_all(made: list[Made], shared: Path, tmp_path: Path)
 
 
 def test_the_vendors_validator_accepts_all(made: list[Made], load_into_samna: Callable[..., list[Any]]) -> None:
-    """samna builds each from the README's loader and finds nothing wrong with it."""
+    """samna builds each from the loader of docs/targets/speck.md and finds nothing wrong with it."""
     results = load_into_samna(*(item.config for item in made))
     assert [(n, message) for n, (valid, message, _) in enumerate(results) if not valid] == []
     assert len(results) == NETWORKS
