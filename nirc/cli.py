@@ -74,7 +74,11 @@ _model_options = _options(
         help="Of states, weights and coefficients; sM.N (target c): sign, M and N bits around a fixed binary point.",
     ),
     click.option(
-        "--fix", "fixes", multiple=True, metavar="NAME|all", help="Mend this known defect of files; may be repeated."
+        "--fix",
+        "fixes",
+        multiple=True,
+        metavar="NAME|all",
+        help="Mend this known defect of files, or all that show; may be repeated.",
     ),
     click.option("--strict", is_flag=True, help="Every assumption that changes the behaviour is an error."),
 )
