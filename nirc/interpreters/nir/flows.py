@@ -217,7 +217,7 @@ class Current(Flow):
             width = width / 2
             inside = (newton > low) & (newton < high) & (np.abs(newton - s) <= width)
             step = np.where(inside, newton, (low + high) / 2)
-            open_ &= (np.abs(step - s) > 2e-16 * s) & (value != 0)
+            open_ &= (np.abs(step - s) > 4e-15 * s) & (value != 0)
             s = np.where(open_, step, s)
             if not open_.any():
                 break

@@ -59,7 +59,7 @@ def _windows(
     out: nir.Shape,
 ) -> Map:
     """Cross-correlation with weight [out, in/groups, h, w]: each element adds itself to the places that see it."""
-    outputs, per_group, height, width = weight.shape
+    outputs, per_group, height, width = (int(n) for n in weight.shape)
     channels, rows, columns = out
     size = outputs // groups
     block: Array = np.arange(size)
@@ -75,9 +75,9 @@ def _windows(
         element, tap = np.nonzero(seen)
         group, within = channel[element] // per_group, channel[element] % per_group
         values = taps[group, :, within, tap] * x[where][element, None]
-        to = group[:, None] * len(block) + block
+        to: Array = group[:, None] * len(block) + block
         place = (y[element, tap] // stride[0]) * columns + z[element, tap] // stride[1]
-        flat = (batch[element, None] * channels + to) * (rows * columns) + place[:, None]
+        flat: Array = (batch[element, None] * channels + to) * (rows * columns) + place[:, None]
         total += np.bincount(flat.ravel(), values.ravel(), total.size)
 
     def apply(x: Array) -> Array:

@@ -67,8 +67,8 @@ class Certificate:
         outs = dict(values)
 
         def total(name: str) -> Array:
-            width = self.nodes[name]["in"]
-            return sum((outs.get(source, np.zeros(width)) for source in self.sources[name]), np.zeros(width))
+            nothing = np.zeros(int(self.nodes[name]["in"]))
+            return sum((outs.get(source, nothing) for source in self.sources[name]), nothing)
 
         for name in self.order:
             node, x = self.nodes[name], total(name)
@@ -177,7 +177,8 @@ class Certificate:
             claimed.remove((name, n))
             threshold, reset = (np.broadcast_to(node[key], node["shape"])[n] for key in ("v_threshold", "v_reset"))
             v[n] = v[n] - (threshold - reset) if self.subtract else reset
-            sent.setdefault(name, np.zeros(node["shape"]))[n] += 1
+            nothing = np.zeros(int(node["shape"]))
+            sent.setdefault(name, nothing)[n] += 1
         return sent
 
     def send(self, sent: dict[str, Array], outside: dict[str, Array], t: float) -> None:

@@ -24,8 +24,10 @@ Make = Callable[..., nirc.Program]
 Times = Callable[..., Array]
 
 LIF = {"type": "LIF", "tau": 0.02, "r": 1.5, "v_leak": 0.1, "v_threshold": 1.0, "v_reset": 0.0}
-CUBA = {"type": "CubaLIF", "tau_mem": 0.02, "tau_syn": 0.005, "r": 1.5, "w_in": 2.0, "v_leak": 0.1}
-CUBA = {**CUBA, "v_threshold": 1.0, "v_reset": -0.2}
+CUBA = {
+    **{"type": "CubaLIF", "tau_mem": 0.02, "tau_syn": 0.005, "r": 1.5, "w_in": 2.0, "v_leak": 0.1},
+    **{"v_threshold": 1.0, "v_reset": -0.2},
+}
 ON = np.ones(400)
 DT = 1e-3
 
@@ -162,22 +164,50 @@ def li(tau: float) -> dict[str, Any]:
     return {"type": "LI", "tau": np.array([tau]), "r": np.array([1.0]), "v_leak": np.array([0.0])}
 
 
+def falling(t: Array) -> Array:
+    return np.exp(-t / 0.02) / 0.02
+
+
+def falling_of_two(t: Array) -> Array:
+    return t / 0.02**2 * np.exp(-t / 0.02)
+
+
+def falling_of_three(t: Array) -> Array:
+    return t**2 / 2 / 0.02**3 * np.exp(-t / 0.02)
+
+
+def falling_of_unlike(t: Array) -> Array:
+    return (np.exp(-t / 0.02) - np.exp(-t / 0.01)) / 0.01
+
+
+def ramp(t: Array) -> Array:
+    return 6 * t
+
+
+def late(t: Array) -> Array:
+    return np.where(t > 2.5e-3, np.exp(-np.maximum(t - 2.5e-3, 0) / 0.02) / 0.02, 0)
+
+
+def falling_of_current(t: Array) -> Array:
+    return 3 / 0.015 * (np.exp(-t / 0.02) - np.exp(-t / 0.005))
+
+
+CUBA_LI = {
+    **{"type": "CubaLI", "tau_mem": np.array([0.02]), "tau_syn": np.array([0.005])},
+    **{"r": np.array([1.5]), "w_in": np.array([2.0]), "v_leak": np.array([0.0])},
+}
+
+
 @pytest.mark.parametrize(
     ("chain", "response"),
     [
-        ((li(0.02),), lambda t: np.exp(-t / 0.02) / 0.02),
-        ((li(0.02), li(0.02)), lambda t: t / 0.02**2 * np.exp(-t / 0.02)),
-        ((li(0.02), li(0.02), li(0.02)), lambda t: t**2 / 2 / 0.02**3 * np.exp(-t / 0.02)),
-        ((li(0.02), li(0.01)), lambda t: (np.exp(-t / 0.02) - np.exp(-t / 0.01)) / 0.01),
-        (({"type": "I", "r": np.array([2.0])}, {"type": "I", "r": np.array([3.0])}), lambda t: 6 * t),
-        (({"type": "Delay", "delay": np.array([2.5e-3])}, li(0.02)), lambda t: late(t - 2.5e-3)),
-        (
-            (
-                {"type": "CubaLI", "tau_mem": np.array([0.02]), "tau_syn": np.array([0.005])}
-                | {"r": np.array([1.5]), "w_in": np.array([2.0]), "v_leak": np.array([0.0])},
-            ),
-            lambda t: 3 / 0.015 * (np.exp(-t / 0.02) - np.exp(-t / 0.005)),
-        ),
+        ((li(0.02),), falling),
+        ((li(0.02), li(0.02)), falling_of_two),
+        ((li(0.02), li(0.02), li(0.02)), falling_of_three),
+        ((li(0.02), li(0.01)), falling_of_unlike),
+        (({"type": "I", "r": np.array([2.0])}, {"type": "I", "r": np.array([3.0])}), ramp),
+        (({"type": "Delay", "delay": np.array([2.5e-3])}, li(0.02)), late),
+        ((CUBA_LI,), falling_of_current),
     ],
 )
 def test_impulse_responses(
@@ -188,10 +218,6 @@ def test_impulse_responses(
     found = solved.run(np.r_[1.0, np.zeros(99)].reshape(-1, 1)).ravel()
     expected = response(DT * np.arange(1, 101))
     assert np.abs(found - expected).max() < 1e-12 * np.abs(expected).max()
-
-
-def late(t: Array) -> Array:
-    return np.where(t > 0, np.exp(-np.maximum(t, 0) / 0.02) / 0.02, 0)
 
 
 KINDS = (
