@@ -129,7 +129,7 @@ def test_ticks_stand_where_neurons_fire() -> None:
     lane = next(
         k for k, (tag, a) in enumerate(checker.tags) if tag == "svg" and "on nir-euler" in (a["aria-label"] or "")
     )
-    ticks = next(a["d"] for tag, a in checker.tags[lane:] if a.get("class") == "tick reference")
+    ticks = next(a["d"] for _, a in checker.tags[lane:] if a.get("class") == "tick reference")
     assert ticks is not None
     found = [float(x) for x in re.findall(r"M([\d.]+) 1v9", ticks)]
     assert found == [t + 0.5 for t in np.flatnonzero(report.traces["nir-euler"].spikes["lif0"][:, 0, 0])]
