@@ -237,6 +237,14 @@ def step_readings(module: ModuleOp, layers: Mapping[str, Layer]) -> tuple[dict[s
     return readings, tested
 
 
+def reset_of(platform: Platform, node: str) -> str | None:
+    """The kind of reset that `auto` became for a node; None where its step has no reset, or is not at hand."""
+    for op in platform.program.module.walk():
+        if isinstance(op, snn.ResetOp) and op.node and op.node.data == node:
+            return "subtract" if op.kind.data == "subtract" else "v_reset" if np.any(array(op.amount)) else "zero"
+    return None
+
+
 def _firing(network: snn.NetworkOp) -> Iterator[tuple[Operation | SSAValue, str, Array]]:
     """What gives the v that fires, the node, its threshold."""
     for op in network.body.block.walk():
