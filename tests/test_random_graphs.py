@@ -16,10 +16,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import nirc
+from nirc.passes.convert_nir_to_snn.schemes import SCHEMES
 
 sys.path.append(str(Path(__file__).parent))
 from reference_simulator import (
     NEURONS,
+    SIMULATORS,
     SPIKING,
     Array,
     Choices,
@@ -48,6 +50,7 @@ NAMES = ("n", "N", "a.b", "b c", " d", "é", "神経", "\U0001d529", "0", "-", "
 """How names begin; a number follows."""
 STEPS = 16
 NETWORKS = 400
+PER_SCHEME = 24
 BINARY = SPIKING | {"Threshold"}
 """What puts out 0 and 1."""
 
@@ -151,7 +154,7 @@ class Builder:
                 self.nest()
             else:
                 self.grow()
-        if self.chance(12):
+        if self.chance(12) and self.choices.rules.leak != "none":
             self.pacemaker()
         for _ in range(self.draw(0, self.size.loops)):
             self.loop()
@@ -426,9 +429,12 @@ class Builder:
                 self.features.add(f"r = 1/dt, if_gain {self.choices.if_gain}")
         else:
             fields["r"] = self.parameter(0.5, 2, shape)
-            fields["v_leak"] = self.parameter(-0.2, 0.4, shape) if self.chance(60) else np.zeros(shape)
+            leaks = self.chance(60) and self.choices.rules.leak != "none"
+            fields["v_leak"] = self.parameter(-0.2, 0.4, shape) if leaks else np.zeros(shape)
             for tau in ["tau_mem", "tau_syn"] if kind.startswith("Cuba") else ["tau"]:
                 fields[tau] = self.parameter(dt, 8 * dt, shape)
+            if self.choices.rules.fold and kind == "CubaLIF":
+                fields["r"] = fields["tau_mem"] / dt
         if kind.startswith("Cuba"):
             fields["w_in"] = self.parameter(0.5, 2, shape)
         if kind in SPIKING:
@@ -477,11 +483,12 @@ class Rehearsal(Simulator):
         self.seen = dict[str, list[Array]]()
 
     def fires(self, name: str, value: Array, threshold: Array) -> Array:
-        self.seen.setdefault(name, []).append(value)
+        node = self.flat.nodes[name]
+        self.seen.setdefault(name, []).append(value / self._scale(node))  # pyright: ignore[reportPrivateUsage]
         return (self.rng.random(value.shape) < 0.25).astype(np.float64)
 
-    def settle(self, node: Node, v: Array, spikes: Array) -> Array:
-        return np.where(spikes > 0, np.asarray(node.fields.get("v_reset", 0.0)), v)
+    def settle(self, node: Node, v: Array, spikes: Array, scale: Array) -> Array:
+        return np.where(spikes > 0, scale * np.asarray(node.fields.get("v_reset", 0.0)), v)
 
 
 def wake(graph: Graph, choices: Choices, rasters: dict[str, Array], rng: np.random.Generator) -> float:
@@ -495,6 +502,8 @@ def wake(graph: Graph, choices: Choices, rasters: dict[str, Array], rng: np.rand
         seen = np.array(values)
         each = np.size(fields[key]) == seen[0].size
         least = np.asarray(fields.get("v_reset", -np.inf)) + 1e-3
+        if choices.rules.counts or choices.rules.nengo:
+            least = np.maximum(least, 0.2)
         found = between(seen if each else seen.reshape(-1, 1), rng.uniform(0.55, 0.85), rng)
         fields[key] = np.maximum(found, least if each else least.max()).reshape(np.shape(fields[key]))
     return max(float(np.abs(values).max(initial=0)) for values in trace.values())
@@ -568,9 +577,9 @@ def choose(draw: Draw) -> Choices:
     )
 
 
-def random_network(draw: Draw, rng: np.random.Generator, size: Size) -> Network | None:
+def random_network(draw: Draw, rng: np.random.Generator, size: Size, choices: Choices | None = None) -> Network | None:
     """A network whose neurons spike and pause; None where a loop without a leak lets values grow too far."""
-    choices = choose(draw)
+    choices = choose(draw) if choices is None else choices
     builder = Builder(draw, rng, choices, size)
     shapes = [tuple(draw(2, 5) if rank == 1 else draw(1 + axis, 4) for axis in range(rank)) for rank in ranks(draw)]
     graph = builder.build(shapes)
@@ -593,6 +602,8 @@ def ranks(draw: Draw) -> Iterator[int]:
 
 def scheme(choices: Choices) -> str:
     """The text of --scheme; defaults are left to nirc."""
+    if choices.simulator:
+        return choices.simulator
     name, default = "nir-exp-euler" if choices.exact else "nir-euler", Choices(choices.dt)
     for option in ("v_init", "if_gain", "rec_cut"):
         if getattr(choices, option) != getattr(default, option):
@@ -690,6 +701,33 @@ def test_many_networks(tmp_path: Path) -> None:
     assert count.stopped < 0.02 * count.networks
     assert {name: count.features[name] for name in FEATURES if count.features[name] < 50} == {}
     assert {kind: count.lively[kind] for kind in BINARY if count.lively[kind] < 0.9 * count.spiking[kind]} == {}
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_many_networks_under_a_scheme(tmp_path: Path, simulator: str) -> None:
+    """Loops of all kinds, late connections, stored voltages, counts: each network equal to the rules' simulator."""
+    count = Count()
+    for number in range(PER_SCHEME):
+        rng = np.random.default_rng((1999, number, *simulator.encode()))
+        choices = Choices(dt=(1e-3, 1.0, 0.25)[number % 3], simulator=simulator)
+        network = random_network(
+            lambda low, high, rng=rng: int(rng.integers(low, high + 1)), rng, Size(6, 3, 1), choices
+        )
+        if network is not None:
+            try:
+                check(network, tmp_path / "network.nir", count)
+            except BaseException as error:
+                error.add_note(f"this is network {number}")
+                raise
+    assert count.networks > 0.8 * PER_SCHEME
+    assert count.stopped < 0.1 * count.networks
+    assert count.spikes > 10 * count.networks
+    assert {kind for kind in BINARY if not count.lively[kind]} == set()
+    assert count.features["recurrence"] + count.features["Delay in a loop"] > PER_SCHEME / 8
+
+
+def test_every_scheme_is_tested() -> None:
+    assert list(SIMULATORS) == list(SCHEMES)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import numpy as np
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, i1
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from nirc.dialects import snn
@@ -44,8 +44,14 @@ class ChipConversion:
             self.faults.append(
                 f"scheme '{scheme}' describes a simulator; a chip is lowered from a nir-* scheme (--scheme nir-euler)"
             )
+        for state in self.states.values():
+            if state.variable.data == "x":
+                late = f"node {quote(state.node.data)}: what arrives is a step late (dense_delay, lif_delay)"
+                self.faults.append(f"{late}; {self.CHIP} has delays of its own")
         fires = [op for op in self.network.body.block.ops if isinstance(op, snn.FireOp)]
         for fire in fires:
+            if snn.tensor_of(fire.spikes).element_type != i1:
+                self.fail(fire, f"its spikes are counted (multi=true); a step of {self.CHIP} is made of single ones")
             name = fire.node.data if fire.node else f"layer{len(self.spikes)}"
             if name in self.spikes.values():
                 self.fail(fire, "several layers of this name; nirc tells them apart by `node`")

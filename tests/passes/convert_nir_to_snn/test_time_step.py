@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -142,7 +143,12 @@ def test_the_exporters_step(shared: Path, case: str, dt: float | None) -> None:
         with pytest.raises(PassFailedException, match=r"dt cannot be found: r is 1 everywhere.*give --dt\ncandidate"):
             find_dt(found, parse_scheme(None))
     else:
-        assert find_dt(found, parse_scheme(None)).seconds == dt
+        step = find_dt(found, parse_scheme(None))
+        assert step.seconds == dt
+        assert ("heuristic" in step.evidence) == case.startswith("norse_")
+        with np.load(shared / "cases" / "exports" / f"{case}.npz") as held:
+            preset = json.loads(str(held["meta"]))["preset"]
+        assert find_dt(found, parse_scheme(preset)).seconds == dt
 
 
 def test_an_export_that_speaks_at_one_node_of_two_is_refused(shared: Path) -> None:
