@@ -22,7 +22,7 @@ CHIPS = {"xylo": ["CubaLIF"], "loihi2": ["CubaLIF", "LIF"], "speck": ["IF"]}
 def model(kind: str) -> Any:
     """Two layers, with time constants that chips have exactly."""
     draw = np.random.default_rng(7)
-    sizes, drive = [5, 20, 6], 10 if kind == "CubaLIF" else 1
+    sizes, drive = [5, 20, 6], 3 if kind == "CubaLIF" else 1
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array([sizes[0]])})}
     for k, (before, size) in enumerate(pairwise(sizes)):
         nodes[f"w{k}"] = nir.Linear(draw.uniform(-0.1, 0.4, (size, before)) / drive)
