@@ -343,7 +343,9 @@ def _list(*, passes: bool, targets: bool) -> None:
 )
 @click.option("--target", type=click.Choice(_RUN), help="Run as this chip would; cpu: compiled for this machine.")
 @click.option(
-    "--level", type=click.Choice(["snn", *_FIT]), help="Run the evaluator of this level of the target's pipeline."
+    "--level",
+    type=click.Choice(["nir", "snn", *_FIT]),
+    help="Run the evaluator of this level of the target's pipeline; nir: solve the equations, without steps.",
 )
 @click.option(
     "--record", multiple=True, metavar="NODE:STATE[,STATE]", help="Also write states of a node: spikes, v, i."
@@ -388,7 +390,7 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
                 progress=progress,
             )
     with _faults(None):
-        rasters.save(output, results, run, record)
+        rasters.save(output, results, run, record, program.events)
     for text in run.notes:
         click.echo(f"warning: {text}", err=True)
     _say_assumptions(program.module)
@@ -407,6 +409,13 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
     options = _of(flags, *_OPTIONS)
+    if level == "nir":
+        if target is not None:
+            raise _fault(
+                f"--level nir solves the model's own equations, before anything for {target}; leave --target out"
+            )
+        program = driver.compile(model, until="nir", fixes=flags["fixes"], **options)
+        return program.settle(strict=flags["strict"])
     return driver.compile(
         model,
         (None if (target, level) == ("cpu", "snn") else target) or (level if level in _FIT else None),

@@ -19,11 +19,12 @@ from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException, VerifyException
 
-from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages, Threaded
+from nirc.backends import BACKENDS, Backend, Chip, Evaluator, Options, Runner, Stages, Threaded, Timed
 from nirc.backends.c.interface import identifier
 from nirc.dialects import DIALECTS, cpu, nir, snn
 from nirc.dialects.dense import Array
 from nirc.frontend import rasters
+from nirc.frontend.nir_data import Events
 from nirc.frontend.objects import NIRNode, tree_of
 from nirc.printing import Instrumentation, IRParser, ir_text
 
@@ -253,6 +254,18 @@ class Program:
         for group in groups:
             run_passes(context(), self.module, group, self.watch)
 
+    def settle(self, *, strict: bool = False) -> Self:
+        """At level `nir`: choose what NIR leaves open, by the program's options, so that the equations can be run."""
+        if level_of(self.module) != "nir" or self.target is not None:
+            raise DiagnosticException("only a model that is not compiled further, nor for a target, runs as equations")
+        from nirc.passes.nir_settle import NirSettlePass
+
+        chosen = NirSettlePass(self.options.dt, self.options.scheme, self.options.reset, self.options.precision)
+        run_passes(context(), self.module, (chosen,), self.watch)
+        if strict:
+            self.strict()
+        return self
+
     def strict(self) -> None:
         """Raise DiagnosticException for every choice that the user did not make."""
         if choices := unsaid(self.module):
@@ -311,6 +324,9 @@ class Program:
             network = _snn_network(self.module)
             shapes = (snn.tensor_of(arg).get_shape() for arg in network.input_args)
             return {name.data: shape for name, shape in zip(network.inputs, shapes, strict=True)}
+        if level_of(self.module) == "nir" and (graph := nir.graph_of(self.module)) is not None:
+            held = (nir.shape_of(argument) or () for argument in graph.body.block.args)
+            return {name.data: shape for name, shape in zip(graph.inputs, held, strict=True)}
         if level_of(self.module) not in DIALECTS:
             raise DiagnosticException(
                 f"the module is at level {level_of(self.module)}, which is written, not run; what runs is the level "
@@ -338,8 +354,11 @@ class Program:
         """
         if self._closed:
             raise DiagnosticException("this program is closed; compile the model again")
-        if level_of(self.module) == "nir":
-            raise DiagnosticException("a model has to be compiled before it runs: nirc.compile(model)")
+        if level_of(self.module) == "nir" and nir.settled_scheme(self.module) is None:
+            raise DiagnosticException(
+                "a model has to be compiled before it runs: nirc.compile(model); the equations themselves run after "
+                "nirc.compile(model, until='nir').settle()"
+            )
         given = rasters.arrange(x, self.inputs, batch_first=batch_first)
         key = (given.batch, tuple(record), model)
         if keep_state and self._last not in (None, key):
@@ -366,9 +385,18 @@ class Program:
         return tuple(self._evaluators.values())
 
     @property
+    def events(self) -> dict[str, Events]:
+        """The instants of the spikes of the last run, by Output and recorded `node.spikes`: of level `nir` alone, as
+        the other levels know steps only."""
+        last = None if self._last is None else self._evaluators.get(self._last)
+        return last.events if isinstance(last, Timed) else {}
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The models of the dynamics that `run` can choose from, the default first; none where there is one way."""
         level = level_of(self.module)
+        if level == "nir":
+            return ()
         name = self.target if self.target is not None else level
         return tuple(runner(name).models) if name in BACKENDS and runner(name).level == level else ()
 
@@ -381,6 +409,10 @@ class Program:
             return runner(self.target or level).models[model](self.module, batch, record)
         if self.target is not None and runner(self.target).level == level:
             return runner(self.target).evaluator(self.module, batch, record)
+        if level == "nir":
+            from nirc.interpreters.nir import NirSolver
+
+            return NirSolver(self.module, batch, record)
         if level == "snn":
             from nirc.interpreters.snn import SnnEvaluator
 
@@ -394,6 +426,7 @@ _SAID_BY = {
     "reset": "give --reset KIND",
     "gain of IF": "give --scheme NAME,if_gain=r|r*dt|unit",
     "initial state": "give --scheme NAME,v_init=v_leak|0|v_reset",
+    "input": "give --scheme NAME,input=held|impulse",
     "cycle": "give --scheme NAME,rec_cut=neuron|weight",
     "Input": "--target nir writes a file with it",
     "Output": "--target nir writes a file with it",

@@ -17,6 +17,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.target import Target
 
 from nirc.dialects.dense import Array
+from nirc.frontend.nir_data import Events
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class Threaded(Protocol):
     """An evaluator that divides a batch among threads."""
 
     threads: int
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """An evaluator that knows the instants of spikes, by the names of its results."""
+
+    events: dict[str, Events]
 
 
 def written(target: Target, module: ModuleOp) -> bytes:

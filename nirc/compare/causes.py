@@ -203,8 +203,8 @@ class Finder:
         self, a: Platform, b: Platform, node: str, cell: Cell, x: Mapping[str, Array], facts: list[str]
     ) -> Cause:
         """Exchange the options in which two steps differ, one by one."""
-        if a.scheme is None or b.scheme is None:
-            return Cause("unknown", (), "one of them does not cut time into steps", tuple(facts))
+        assert a.scheme is not None
+        assert b.scheme is not None
         total = len(next(iter(x.values())))
         steps = min(total, max(2 * (cell.step + 1), cell.step + 201))
         longer = {name: raster[:steps] for name, raster in x.items()}

@@ -237,9 +237,17 @@ def _grid(events: Events, dt: float, steps: int, name: str, notes: list[str]) ->
     return values
 
 
-def write_nir_data(arrays: Mapping[str, Array], dt: float, *, events: bool, recorded: Collection[str] = ()) -> bytes:
+def write_nir_data(
+    arrays: Mapping[str, Array],
+    dt: float,
+    *,
+    events: bool,
+    recorded: Collection[str] = (),
+    instants: Mapping[str, Events] | None = None,
+) -> bytes:
     """A file of rasters [T, B, N...] by node.
 
+    instants  the events themselves of some of the arrays, which then stand in their place
     events    spikes become EventData and counts ValuedEventData at the start of their step; the rest is on a grid
     recorded  the names that are `node.observable`
     """
@@ -262,7 +270,9 @@ def write_nir_data(arrays: Mapping[str, Array], dt: float, *, events: bool, reco
         taken.add((node, observable))
         into = make_group(known[node], observable)
         values = np.ascontiguousarray(array.reshape(*array.shape[:2], math.prod(array.shape[2:])).swapaxes(0, 1))
-        if events and values.dtype.kind in "biu":
+        if instants and key in instants:
+            _put_instants(into, instants[key])
+        elif events and values.dtype.kind in "biu":
             _put_events(into, values, dt)
         else:
             _mark(into, "TimeGriddedData")
@@ -280,16 +290,21 @@ def _put_events(group: h5g.GroupID, values: Array, dt: float) -> None:
     time = np.full(idx.shape, np.inf)
     idx[sample, column] = neuron
     time[sample, column] = step * dt
-    valued = values.dtype.kind != "b"
-    _mark(group, "ValuedEventData" if valued else "EventData")
-    put(group, "idx", idx)
-    put(group, "time", time)
-    if valued:
+    value: Array | None = None
+    if values.dtype.kind != "b":
         value = np.zeros(idx.shape)
         value[sample, column] = values[sample, step, neuron]
-        put(group, "value", value)
-    _attribute(group, "n_neurons", np.asarray(neurons))
-    _attribute(group, "t_max", np.asarray(steps * dt))
+    _put_instants(group, Events(idx, time, value, neurons, steps * dt))
+
+
+def _put_instants(group: h5g.GroupID, events: Events) -> None:
+    _mark(group, "EventData" if events.value is None else "ValuedEventData")
+    put(group, "idx", events.neuron)
+    put(group, "time", events.time)
+    if events.value is not None:
+        put(group, "value", events.value)
+    _attribute(group, "n_neurons", np.asarray(events.neurons))
+    _attribute(group, "t_max", np.asarray(events.end))
 
 
 def _mark(group: h5g.GroupID, kind: str) -> None:

@@ -18,7 +18,7 @@ from xdsl.utils.exceptions import DiagnosticException
 from nirc.dialects.dense import Array, shape_text
 from nirc.dialects.nir import quote
 from nirc.frontend.hdf5 import is_hdf5
-from nirc.frontend.nir_data import NirData, read_nir_data, to_rasters, write_nir_data
+from nirc.frontend.nir_data import Events, NirData, read_nir_data, to_rasters, write_nir_data
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,22 @@ def outgoing(arrays: Mapping[str, Array], like: Rasters, *, batch_first: bool = 
     return {name: array.swapaxes(0, 1) if batch_first else array for name, array in arrays.items()}
 
 
-def save(path: str, arrays: Mapping[str, Array], run: Run, record: Collection[str] = ()) -> None:
+def save(
+    path: str,
+    arrays: Mapping[str, Array],
+    run: Run,
+    record: Collection[str] = (),
+    events: Mapping[str, Events] | None = None,
+) -> None:
     """Write a `.npz` by name, a `.npy` where there is one array, or NIRData; whole or not at all.
 
-    record: the names that are `node.state` of what was recorded.
+    record: the names that are `node.state` of what was recorded. events: the instants of the spikes of some arrays,
+    which NIRData takes in their place; a `.npz` has them beside the counts as `<name>.times`, in seconds, and
+    `<name>.neurons`: [B, E], or [E] without a batch axis, filled up with inf and -1.
     """
-    content = io.BytesIO()
+    content, events = io.BytesIO(), events or {}
+    if not path.endswith(NIR_DATA):
+        arrays = {**arrays, **_instants(arrays, events, batched=run.batched)}
     if path.endswith(NIR_DATA):
         if run.dt is None:
             raise DiagnosticException(f"{path}: NIRData needs the time step, on which nothing depends here; give --dt")
@@ -167,7 +177,7 @@ def save(path: str, arrays: Mapping[str, Array], run: Run, record: Collection[st
             arrays = {name: array[:, None] for name, array in arrays.items()}
         elif run.batch_first:
             arrays = {name: array.swapaxes(0, 1) for name, array in arrays.items()}
-        content.write(write_nir_data(arrays, run.dt, events=run.events, recorded=record))
+        content.write(write_nir_data(arrays, run.dt, events=run.events, recorded=record, instants=events))
     elif path.endswith(".npy"):
         if len(arrays) != 1:
             raise DiagnosticException(
@@ -179,6 +189,17 @@ def save(path: str, arrays: Mapping[str, Array], run: Run, record: Collection[st
     else:
         raise DiagnosticException(f"{path}: rasters are written as {', '.join(ENDINGS)}")
     write_whole(path, content.getvalue())
+
+
+def _instants(arrays: Mapping[str, Array], events: Mapping[str, Events], *, batched: bool) -> dict[str, Array]:
+    """The instants and neurons of spikes under names of their own; raises DiagnosticException where those are taken."""
+    found = dict[str, Array]()
+    for name, held in events.items():
+        for key, values in ((f"{name}.times", held.time), (f"{name}.neurons", held.neuron)):
+            if key in arrays or key in found:
+                raise DiagnosticException(f"{quote(key)} is an array already; write NIRData, where names do not clash")
+            found[key] = values if batched else values[0]
+    return found
 
 
 def _write_npz(file: io.BytesIO, arrays: Mapping[str, Array]) -> None:

@@ -61,6 +61,12 @@ def _nir_expand_neurons() -> type[ModulePass]:
     return NirExpandNeuronsPass
 
 
+def _nir_settle() -> type[ModulePass]:
+    from nirc.passes.nir_settle import NirSettlePass
+
+    return NirSettlePass
+
+
 def _convert_nir_to_snn() -> type[ModulePass]:
     from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 
@@ -215,6 +221,7 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-lower-avg-pool": _nir_lower_avg_pool,
     "nir-recognize-neurons": _nir_recognize_neurons,
     "nir-expand-neurons": _nir_expand_neurons,
+    "nir-settle": _nir_settle,
     "convert-nir-to-snn": _convert_nir_to_snn,
     "snn-flatten": _snn_flatten,
     "snn-fold-linear-paths": _snn_fold_linear_paths,

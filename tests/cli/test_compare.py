@@ -112,6 +112,17 @@ def test_rounding_at_the_threshold_is_a_tie(nirc: Nirc, write: Write) -> None:
     assert first["cause"]["kind"] == "tie"
 
 
+def test_against_the_equations_themselves(nirc: Nirc, write: Write) -> None:
+    """Up to the first spike the exact step is what the equations say; a delay of it is found through it."""
+    np.save("x.npy", (np.random.default_rng(8).random((200, 1)) < 0.4).astype(np.float32))
+    late = "nir-exact-zoh,dense_delay=1"
+    weight = {"type": "Linear", "weight": np.ones((1, 1), np.float32)}
+    model = line(write, weight, lif(1))
+    found = report(nirc, model, f"nir,{late}", "--dt", "0.001", "--input", "x.npy")
+    assert layer(found, late, "n1")["first"]["cause"]["what"] == ["dense_delay"]
+    assert [item["kind"] for item in found["platforms"]] == ["solver", "scheme"]
+
+
 def test_what_arrives_differs_already(nirc: Nirc, chain: Callable[..., Path]) -> None:
     draw = np.random.default_rng(0)
     np.save("x.npy", (draw.random((200, 6)) < 0.3).astype(np.float32))

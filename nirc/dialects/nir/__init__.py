@@ -21,6 +21,8 @@ from nirc.dialects.nir.assumptions import (
     listed,
     quote,
     set_time_step,
+    settle_scheme,
+    settled_scheme,
     time_step,
 )
 from nirc.dialects.nir.changes import ChangeAttr
@@ -126,6 +128,8 @@ __all__ = [
     "per_axis",
     "quote",
     "set_time_step",
+    "settle_scheme",
+    "settled_scheme",
     "shape_of",
     "signal",
     "time_step",

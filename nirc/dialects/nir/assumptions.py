@@ -18,6 +18,10 @@ TIME_STEP = "nir.dt"
 """The module's attribute that tells the step in seconds by which time was cut; the step itself is without seconds."""
 
 
+SCHEME = "nir.scheme"
+"""The module's attribute, at level `nir`, that tells what NIR leaves open and a run of the equations needs to know."""
+
+
 @irdl_attr_definition
 class AssumptionAttr(ParametrizedAttribute):
     """Something that the file does not say and nirc had to decide, or that a user should know about the result.
@@ -95,3 +99,14 @@ def time_step(module: ModuleOp) -> float | None:
     """The step in seconds, None where time is not cut yet or the module does not tell."""
     attr = module.attributes.get(TIME_STEP)
     return attr.value.data if isinstance(attr, FloatAttr) else None
+
+
+def settle_scheme(module: ModuleOp, spelling: str) -> None:
+    """Attach the choices for a run of the equations themselves."""
+    module.attributes[SCHEME] = StringAttr(spelling)
+
+
+def settled_scheme(module: ModuleOp) -> str | None:
+    """The choices for a run of the equations themselves, None where they were not made yet."""
+    attr = module.attributes.get(SCHEME)
+    return attr.data if isinstance(attr, StringAttr) else None

@@ -324,16 +324,16 @@ class _Conversion:
         for kind, names in step.resets.items():
             stated = [name for name in names if name in step.stated]
             if stated:
-                note("note", "reset", f"{_RESET_TEXTS[kind]} for {listed(stated)}, from the file's metadata")
+                note("note", "reset", f"{RESET_TEXTS[kind]} for {listed(stated)}, from the file's metadata")
             if not (chosen := [name for name in names if name not in step.stated]):
                 continue
             if scheme["reset"] != "auto":
-                say("reset", "reset", f"{_RESET_TEXTS[kind]} for {listed(chosen)}")
+                say("reset", "reset", f"{RESET_TEXTS[kind]} for {listed(chosen)}")
             elif kind == "v_reset":
                 note("note", "reset", f"to v_reset, as the file says, for {listed(chosen)}")
             else:
                 why = self.options.why_reset or "NIR does not say with which kind the network was trained"
-                say("reset", "reset", f"{_RESET_TEXTS[kind]} for {listed(chosen)}: {why}")
+                say("reset", "reset", f"{RESET_TEXTS[kind]} for {listed(chosen)}: {why}")
         for kind, names in step.if_gains.items():
             say("if_gain", "gain of IF", f"{_IF_GAINS[kind]} for {listed(names)}")
         for parameter, names in step.unused.items():
@@ -377,7 +377,7 @@ class _Conversion:
 
 
 _IF_GAINS = {"r": "r (an input is a spike, whose effect does not depend on dt)", "r*dt": "r*dt (r is 1/dt)"}
-_RESET_TEXTS = {
+RESET_TEXTS = {
     "zero": "to 0",
     "v_reset": "to v_reset",
     "subtract": "by subtraction of the threshold",

@@ -324,7 +324,7 @@ def lower_cuba_li(step: Step, op: nir.CubaLIOp, x: Arriving) -> SSAValue:
     return _graded(neuron, _synapse(neuron, x), neuron.v_init())
 
 
-def _integrator_gain(neuron: Neuron) -> Array:
+def integrator_gain(neuron: Neuron) -> Array:
     """What an input adds to v of an I or IF node, as `if_gain` says."""
     step, r, kind = neuron.step, neuron["r"], neuron.step.scheme["if_gain"]
     if kind == "auto":
@@ -341,7 +341,7 @@ def _integrator_gain(neuron: Neuron) -> Array:
 def lower_if(step: Step, op: nir.IFOp, x: Arriving) -> SSAValue:
     """v' = v + g x, fire, reset; g as `if_gain` says."""
     neuron = Neuron(step, op)
-    gain = _integrator_gain(neuron)
+    gain = integrator_gain(neuron)
     decay = np.asarray(float(step.scheme["if_decay"]))
     return _spiking(
         neuron, shape_of(op), lambda v: step.filter(x(), v, decay, gain, neuron.name), neuron["v_threshold"]
@@ -351,7 +351,7 @@ def lower_if(step: Step, op: nir.IFOp, x: Arriving) -> SSAValue:
 def lower_i(step: Step, op: nir.IOp, x: Arriving) -> SSAValue:
     """v' = v + g x; the output is v'; g as `if_gain` says."""
     neuron = Neuron(step, op)
-    gain = _integrator_gain(neuron)
+    gain = integrator_gain(neuron)
     return _graded(neuron, lambda v: step.filter(x(), v, np.ones(()), gain, neuron.name), np.zeros(()))
 
 
