@@ -2,8 +2,8 @@
 
 A neuron below its threshold gets a current that changes every 8 ms. The error is the largest |v - solver's v| at the
 ends of those 8 ms, the order the slope of log error over log dt. Prints a table; with -o also writes `convergence.json`
-and `convergence.svg` (matplotlib: `pip install 'nirc[plot]'`). r = w_in = 1 and v_leak = 0, which most simulators take for
-granted; a scheme of order 0 or less does not solve the file's equations: its gains are not those of a current.
+and `convergence.svg` (matplotlib: `pip install 'nirc[plot]'`). r = w_in = 1 and v_leak = 0, which most simulators take
+for granted; a scheme of order 0 or less does not solve the file's equations: its gains are not those of a current.
 """
 
 from __future__ import annotations
