@@ -1,9 +1,9 @@
 """How fast each scheme comes near the equations as dt is halved: `convergence.py [-o FOLDER] [NODE ...]`.
 
 A neuron below its threshold gets a current that changes every 8 ms. The error is the largest |v - solver's v| at the
-ends of those 8 ms, the order the slope of log error over log dt. Prints a table; -o also writes `convergence.json` and
-`convergence.svg` (matplotlib: `pip install 'nirc[plot]'`). r = w_in = 1 and v_leak = 0, which most simulators take for
-granted; a scheme of order 0 or less does not solve the file's equations: its gains are not those of a current.
+ends of those 8 ms, the order the slope of log error over log dt. Prints a table; with -o also writes `convergence.json`
+and `convergence.svg` (matplotlib: `pip install 'nirc[plot]'`). r = w_in = 1 and v_leak = 0, which most simulators take
+for granted; a scheme of order 0 or less does not solve the file's equations: its gains are not those of a current.
 """
 
 from __future__ import annotations

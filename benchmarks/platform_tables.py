@@ -172,7 +172,7 @@ def digits() -> tuple[list[Report], Iterator[str]]:
             inputs = {name: content[name] for name in content.files}
         report = compare(
             str(EXAMPLES / f"{model}.nir"),
-            ",".join([*SCHEMES, *chips()]),
+            ",".join([*SCHEMES, *chips(), "loihi2,reset=zero"]),
             inputs=inputs,
             labels=str(EXAMPLES / "digits_labels.npz"),
         )

@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc import driver
 from nirc.compare.measures import Cell, first_difference
-from nirc.compare.platforms import Layer, Platform, Settings, Trace, of_scheme, rungs
+from nirc.compare.platforms import Layer, Platform, Settings, Trace, of_scheme, reset_of, rungs
 from nirc.dialects.dense import Array
 from nirc.dialects.nir import quote
 from nirc.passes.convert_nir_to_snn.schemes import FOLLOWERS, Scheme
@@ -203,8 +203,8 @@ class Finder:
         self, a: Platform, b: Platform, node: str, cell: Cell, x: Mapping[str, Array], facts: list[str]
     ) -> Cause:
         """Exchange the options in which two steps differ, one by one."""
-        if a.scheme is None or b.scheme is None:
-            return Cause("unknown", (), "one of them does not cut time into steps", tuple(facts))
+        assert a.scheme is not None
+        assert b.scheme is not None
         total = len(next(iter(x.values())))
         steps = min(total, max(2 * (cell.step + 1), cell.step + 201))
         longer = {name: raster[:steps] for name, raster in x.items()}
@@ -224,7 +224,7 @@ class Finder:
             for unit in winners:
                 told = ", ".join(f"{option}={there[option]} instead of {here[option]}" for option in unit)
                 facts.append(f"with {told} in {b.name}, {_agree(best, steps, total)}")
-            words = " or ".join(_told(unit[0], here, there, a.name) for unit in winners)
+            words = " or ".join(self._told(unit, node, a, b) for unit in winners)
             return Cause("option", tuple(unit[0] for unit in winners), words, tuple(facts))
         if together > cell.step:
             needed = list(units)
@@ -236,12 +236,23 @@ class Finder:
             facts.append(f"no single option explains it; with {told} together, {_agree(together, steps, total)}")
             later = [unit for unit in needed if alone[unit] > cell.step]
             facts += [f"with {u[0]}={there[u[0]]} alone, {_agree(alone[u], steps, total)}" for u in later]
-            words = " and ".join(_told(unit[0], here, there, a.name) for unit in needed)
+            words = " and ".join(self._told(unit, node, a, b) for unit in needed)
             return Cause("options", tuple(unit[0] for unit in needed), f"several together: {words}", tuple(facts))
         facts.append(
             f"tried without effect: {', '.join(differing)}, each and all together" if differing else "no option differs"
         )
         return Cause("unknown", (), "no option of the scheme explains it", tuple(facts))
+
+    def _told(self, unit: tuple[str, ...], node: str, a: Platform, b: Platform) -> str:
+        """What options are, in words, by the one of them that acts on the layer."""
+        acting = {"LIF": "_lif", "IF": "_if"}.get(self.layers[node].kind, "")
+        option = next((item for item in unit if acting and item.endswith(acting)), unit[0])
+        values = list[str]()
+        for platform in (b, a):
+            assert platform.scheme is not None
+            value = platform.scheme[option]
+            values.append((reset_of(platform, node) or value) if value == "auto" else value)
+        return f"{_WORDS.get(option, option)} ({option} is {values[0]}, in {a.name} {values[1]})"
 
     def _tie(
         self, a: Platform, b: Platform, node: str, cell: Cell, x: Mapping[str, Array], facts: list[str]
@@ -257,10 +268,6 @@ class Finder:
             return None
         text = f"rounding: v lies within {margin:.1g} of the threshold"
         return Cause("tie", ("precision",), text, (*facts, "in f64 both agree there"))
-
-
-def _told(option: str, here: Scheme, there: Scheme, other: str) -> str:
-    return f"{_WORDS.get(option, option)} ({option} is {here[option]}, in {other} {there[option]})"
 
 
 def _units(options: list[str]) -> list[tuple[str, ...]]:

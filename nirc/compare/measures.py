@@ -122,10 +122,11 @@ class Measures:
 def _cosines(reference: Array, other: Array) -> Array:
     """Of the rates [B, N] of each sample."""
     a, b = reference.astype(float), other.astype(float)
-    product: Array = np.einsum("bn,bn->b", a, b)
-    squares: Array = np.einsum("bn,bn->b", a, a) * np.einsum("bn,bn->b", b, b)
-    silent = ~(np.any(a, axis=1) | np.any(b, axis=1))
-    return np.asarray(np.where(silent, 1.0, product / np.where(squares > 0, np.sqrt(squares), 1)))
+    dots: list[Array] = [np.einsum("bn,bn->b", x, y) for x, y in ((a, b), (a, a), (b, b))]
+    product, of_a, of_b = dots
+    silent = (of_a == 0) & (of_b == 0)
+    norm: Array = np.sqrt(of_a) * np.sqrt(of_b)
+    return np.asarray(np.where(silent, 1.0, product / np.where(norm > 0, norm, 1)))
 
 
 def accuracy(outputs: Array, labels: Array, codes: Array | None) -> float:
@@ -134,4 +135,5 @@ def accuracy(outputs: Array, labels: Array, codes: Array | None) -> float:
     sums = outputs.reshape(len(outputs), outputs.shape[1], -1).sum(0, dtype=np.float64)
     if codes is not None:
         sums = sums @ (2 * codes.astype(float) - 1).T
-    return float(np.mean(np.argmax(sums, axis=1) == labels))
+    right: Array = np.argmax(sums, axis=1) == labels
+    return int(np.count_nonzero(right)) / len(right)

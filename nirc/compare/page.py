@@ -9,6 +9,7 @@ import numpy as np
 
 from nirc import __version__
 from nirc.compare import Report, Result
+from nirc.compare.causes import differences
 from nirc.compare.measures import Cell
 from nirc.compare.plots import Window, lane, raster
 from nirc.compare.text import number
@@ -146,13 +147,16 @@ def _head(report: Report) -> Iterator[str]:
     facts = {
         "Reference": _name(report.reference),
         "Stimulus": _text(report.stimulus),
-        "Length": f"{report.steps:,} steps of {', '.join(dts) or 'any length'}, "
-        f"{report.samples:,} sample{'s' if report.samples > 1 else ''}",
-        "Network": f"{len(report.layers)} layer{'s' if len(report.layers) > 1 else ''}, {neurons:,} neurons",
+        "Length": f"{report.steps:,} steps of {', '.join(dts) or 'any length'}, {_many(report.samples, 'sample')}",
+        "Network": f"{_many(len(report.layers), 'layer')}, {_many(neurons, 'neuron')}",
     }
     yield "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items()) + "</dl>"
     notes = [note for note in report.notes if not note.startswith("stimulus")]
     yield "".join(f"<p>{_text(note)}</p>" for note in notes)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _name(name: str) -> str:
@@ -251,7 +255,7 @@ def _plots(report: Report) -> Iterator[str]:
         '<div class="key"><span><i style="background:var(--ref)"></i>the reference</span>'
         '<span><i style="background:var(--own)"></i>the platform</span>'
         '<span><i style="background:var(--both)"></i>both</span>'
-        '<span><i style="background:var(--mark)"></i>first difference of the layer</span></div>'
+        '<span><i style="background:var(--mark)"></i>first difference of the layer in this sample</span></div>'
     )
     sampled = [f"sample {sample} of {report.samples}"] if report.samples > 1 else []
     if len(nodes) > len(shown):
@@ -264,22 +268,19 @@ def _plots(report: Report) -> Iterator[str]:
 
 def _layer(report: Report, node: str, sample: int, most: int, neurons: int) -> Iterator[str]:
     layer = report.layers[node]
-    firsts = {
-        result.name: item.first
-        for result in report.ran
-        if (item := result.measures.get(node)) is not None and item.first is not None and item.first.sample == sample
-    }
+    first = report.traces[report.reference]
+    here = {result.name: differences({node: layer}, first, report.traces[result.name]) for result in report.ran}
+    firsts = {name: found[node] for name, found in here.items() if node in found}
     earliest = min(firsts.values(), default=None)
     neuron = earliest.neuron if earliest else report.focus[2] if report.focus and report.focus[0] == node else 0
     window = Window.around(earliest.step if earliest else None, report.steps, most)
-    yield f"<h3>{_node(node)} <span class='soft'>{layer.kind}, {layer.size:,} neurons</span></h3><figure>"
+    yield f"<h3>{_node(node)} <span class='soft'>{layer.kind}, {_many(layer.size, 'neuron')}</span></h3><figure>"
     yield f"<div class='lanes'><div class='head first'>neuron {neuron}</div>"
     told = "all steps" if window.width == report.steps else f"steps {window.start} to {window.stop - 1}"
     yield f"<div class='head'>{told}</div><div class='head'>around the first difference</div>"
     threshold = None
     if layer.threshold is not None:
         threshold = float(layer.threshold[neuron if layer.threshold.size > 1 else 0])
-    first = report.traces[report.reference]
     for result in report.ran:
         if node not in result.measures:
             continue

@@ -237,6 +237,14 @@ def step_readings(module: ModuleOp, layers: Mapping[str, Layer]) -> tuple[dict[s
     return readings, tested
 
 
+def reset_of(platform: Platform, node: str) -> str | None:
+    """The kind of reset that `auto` became for a node; None where its step has no reset, or is not at hand."""
+    for op in platform.program.module.walk():
+        if isinstance(op, snn.ResetOp) and op.node and op.node.data == node:
+            return "subtract" if op.kind.data == "subtract" else "v_reset" if np.any(array(op.amount)) else "zero"
+    return None
+
+
 def _firing(network: snn.NetworkOp) -> Iterator[tuple[Operation | SSAValue, str, Array]]:
     """What gives the v that fires, the node, its threshold."""
     for op in network.body.block.walk():
@@ -289,8 +297,16 @@ def of_scheme(
 
 
 def _exact(source: driver.Program, layers: Mapping[str, Layer], named: Named, settings: Settings) -> Platform:
-    """The solver of the equations themselves."""
-    raise DiagnosticException("nirc has no solver of the level nir yet")
+    """The solver of the equations themselves; options are those of a nir-* scheme that do not speak of steps."""
+    options = Options(
+        dt=settings.dt, scheme=",".join(["nir-euler", *named.changes]), reset=settings.reset, precision="f64"
+    )
+    program = driver.Program(source.module.clone(), None, options, source.source).settle(strict=settings.strict)
+    readings = {
+        node: Reading(f"{node}.spikes" if layer.spiking else None, f"{node}.v" if layer.kind != "Threshold" else None)
+        for node, layer in layers.items()
+    }
+    return Platform(named.spelling, "solver", program.run, readings, {}, None, program)
 
 
 _TARGET_OPTIONS = ("chip", "mapping", "quantize", "calibrate", "placement", "lower_bound", "weight_splits")
@@ -344,12 +360,17 @@ def _chip(source: driver.Program, named: Named, settings: Settings) -> Platform:
 def rungs(source: driver.Program, layers: Mapping[str, Layer], platform: Platform) -> list[tuple[str, Platform]]:
     """From the step that a platform stands on to the platform itself, one change at a time, by what changed.
 
-    A simulator is its own step. A chip's first rung is its scheme in real numbers, its last the chip.
+    A simulator is its own step. A chip's first rung is its scheme in real numbers, its last the chip. The solver's step
+    is exact between the grid points.
     """
-    target = platform.program.target
-    if target is None or platform.scheme is None:
+    target, options = platform.program.target, platform.program.options
+    if platform.scheme is None:
+        changes = (options.scheme or "").split(",")[1:]
+        exact = parse_scheme(",".join(["nir-exact-zoh", *changes]), _kind(options.reset))
+        step = of_scheme(source, layers, exact, Settings(options.dt, precision="f64"))
+        return [("", step), ("time that is not cut into steps", platform)]
+    if target is None:
         return [("", platform)]
-    options = platform.program.options
     program = driver.compile(
         source,
         target,

@@ -130,12 +130,16 @@ class SteppedSpeckEvaluator(SpeckEvaluator):
         for t in range(len(current)):
             v = v + current[t]
             self.beyond += int(np.count_nonzero(v > speck.LIMITS.initial[1]))
-            spikes[t] = np.maximum(v, 0) // theta
+            spikes[t] = self.fired(v, theta)
             v = np.where(spikes[t] > 0, 0, v) if op.return_to_zero is not None else v - spikes[t].astype(int) * theta
             v = np.maximum(v, low)
             current[t] = v
         self.v[name] = v
         return spikes, current
+
+    def fired(self, v: Array, theta: Any) -> Array:
+        """Spikes of each neuron."""
+        return np.maximum(v, 0) // theta
 
     def bounds(self, op: speck.CoreOp) -> tuple[Any, Any]:
         """The threshold, and what v cannot fall below."""
@@ -162,6 +166,10 @@ class RealSpeckEvaluator(SteppedSpeckEvaluator):
 
     def ticks(self, op: speck.CoreOp) -> bool:
         return True
+
+    def fired(self, v: Array, theta: Any) -> Array:
+        # What integers would call equal, fires.
+        return np.floor(np.maximum(v, 0) / theta + 1e-9)
 
 
 def _pooled(spikes: Array, pooling: int) -> Array:

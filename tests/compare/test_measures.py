@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ def most_pairs(a: Array, b: Array, within: int) -> int:
         [(name, t, n) for t, count in enumerate(train) for n in range(int(count))]
         for name, train in (("a", a), ("b", b))
     )
-    graph = nx.Graph()
+    graph: nx.Graph[Any] = nx.Graph()
     graph.add_nodes_from([*ours, *theirs])
     graph.add_edges_from((x, y) for x in ours for y in theirs if abs(x[1] - y[1]) <= within)
     return len(nx.max_weight_matching(graph, maxcardinality=True))

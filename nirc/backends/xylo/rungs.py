@@ -80,12 +80,12 @@ def _meant(part: xylo.Group, network: xylo.NetworkOp, name: str) -> Array:
 
 
 class _Counting(RealXyloEvaluator):
-    """Fires as the chip does: while v >= threshold, up to 31 times, readout neurons once."""
+    """Fires as the chip does: while v >= threshold, or what integers would call equal; readout neurons once."""
 
     def advance(self, part: xylo.HiddenOp | xylo.ReadoutOp, suffix: str, arriving: Array) -> None:
         s, (a, b), threshold = self.state, self._decays[part], part.numbers("threshold")
         s["i" + suffix] = b * s["i" + suffix] + arriving
         v = a * s["v" + suffix] + s["i" + suffix] + part.numbers("bias")
         most = 1 if suffix else xylo.XyloLimits.SPIKES
-        fires = np.clip(np.floor(v / threshold), 0, most) * ~part.silent()
+        fires = np.clip(np.floor(v / threshold + 1e-9), 0, most) * ~part.silent()
         s["v" + suffix], s["spikes" + suffix] = v - fires * threshold, fires
