@@ -17,9 +17,10 @@ from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 from nirc.dialects import snn
 from nirc.dialects.dense import Array, array, as_dense
 from nirc.dialects.nir import assumptions
+from nirc.frontend.nodes import NODES
 from nirc.interpreters.snn import SnnEvaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
-from nirc.passes.convert_nir_to_snn.schemes import SCHEMES, parse_scheme
+from nirc.passes.convert_nir_to_snn.schemes import OPTIONS, SCHEMES, parse_scheme
 
 Convert: TypeAlias = Callable[[str, ConvertNirToSnnPass], snn.NetworkOp]
 Steps: TypeAlias = list[tuple[Any, ...]]
@@ -710,3 +711,64 @@ def test_a_scheme_is_spelled_so_that_it_reads_back(text: str) -> None:
     assert scheme.spelling == text
     assert parse_scheme(scheme.spelling).options == scheme.options
     assert scheme.spelling.startswith(text.split(",")[0])
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_says_what_it_is(name: str) -> None:
+    """A line on what it computes and one on how that is known; types as files name them; all options, in order."""
+    scheme = SCHEMES[name]
+    assert scheme.about
+    assert scheme.source
+    assert "\n" not in scheme.about + scheme.source
+    assert scheme.imports <= NODES.keys()
+    assert list(scheme.options) == list(OPTIONS)
+    assert all(scheme[option] in values for option, values in OPTIONS.items() if values)
+
+
+def around(layer: str, scheme: str, convert: Convert) -> tuple[snn.NetworkOp, list[str]]:
+    """A CubaLIF with weights back to itself, and what is said of it."""
+    text = (
+        'nir.graph @main attributes {inputs = ["x"], outputs = ["y"]} {\n^bb0(%x: !nir.signal<2>):\n'
+        "%s = nir.sum %x, %w : (!nir.signal<2>, !nir.signal<2>) -> !nir.signal<2>\n"
+        f'%n = nir.{layer} : (!nir.signal<2>) -> !nir.signal<2>\n%w = nir.affine "w"(%n) {{weight = '
+        "dense<[[0.0, 1.0], [2.0, 0.0]]> : tensor<2x2xf64>, bias = dense<[0.5, 0.25]> : tensor<2xf64>} : "
+        "(!nir.signal<2>) -> !nir.signal<2>\nnir.yield %n : !nir.signal<2>\n}\n"
+    )
+    network = convert(text, at(scheme))
+    module = network.parent_op()
+    assert isinstance(module, ModuleOp)
+    return network, [str(item) for item in assumptions(module)]
+
+
+CUBA = cuba_lif(v_leak=0, v_reset=0).split("%n = nir.")[1].split(" : (!nir")[0].replace("(%x)", "(%s)")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "states", "bias", "cut"),
+    [
+        ("nir-euler", {"n.i", "n.v", "n.z"}, True, True),
+        ("norse", {"n.i", "n.v", "w.out"}, True, True),
+        ("rockpool", {"n.i", "n.v", "n.z"}, False, True),
+        ("rockpool,rec_bias=true", {"n.i", "n.v", "n.z"}, True, True),
+        # The spikes of a stored v, and of a stored current, are there before the input is: nothing is cut.
+        ("spyx", {"n.i", "n.v"}, False, False),
+        ("nengo", {"n.i", "n.v"}, True, False),
+        ("lava", {"n.i", "n.v", "w.x"}, True, False),
+    ],
+)
+def test_where_a_cycle_is_cut(convert: Convert, scheme: str, states: set[str], bias: bool, cut: bool) -> None:
+    network, said = around(CUBA, scheme, convert)
+    assert {state.label for state in network.states} == states
+    assert any(isinstance(op, snn.AddOp) for op in network.body.block.ops) == bias
+    assert any(text.startswith("cycle: ") for text in said) == cut
+    assert any(text.startswith("bias: bias of 'w' is not used") for text in said) == (not bias)
+    assert any(text.startswith("delay: what arrives at 'w' is a step late") for text in said) == (scheme == "lava")
+
+
+def test_what_a_simulator_does_not_import_is_said(convert: Convert) -> None:
+    network = convert(PLAIN_CUBA, at("sinabs"))
+    module = network.parent_op()
+    assert isinstance(module, ModuleOp)
+    assert "scheme: the importer of sinabs takes no CubaLIF: its choices are applied to 'n'" in [
+        str(item) for item in assumptions(module)
+    ]
