@@ -1,4 +1,4 @@
-"""The command line: `nirc` (compile), `nirc run`, `nirc check`; the commands import what is heavy themselves."""
+"""The command line: `nirc` (compile), run, check and compare; the commands import what is heavy themselves."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ _model_options = _options(
         help="Of states, weights and coefficients; sM.N (target c): sign, M and N bits around a fixed binary point.",
     ),
     click.option(
-        "--fix", "fixes", multiple=True, metavar="NAME|all", help="Mend this known defect of files; may be repeated."
+        "--fix",
+        "fixes",
+        multiple=True,
+        metavar="NAME|all",
+        help="Mend this known defect of files, or all that show; may be repeated.",
     ),
     click.option("--strict", is_flag=True, help="Every assumption that changes the behaviour is an error."),
 )
@@ -210,6 +214,7 @@ def cli() -> None:
     nirc MODEL --target xylo -o cfg.json     compile (the bare form is `nirc compile`)
     nirc run MODEL --input x.npz -o y.npz    execute, or as a chip with --target
     nirc check MODEL [--target xylo]         what is wrong with the file; does it fit
+    nirc compare MODEL --as norse,xylo       where platforms will differ, by how much, and why
     """
 
 
@@ -451,6 +456,55 @@ def check_command(model: str, target: tuple[str, ...], *, as_json: bool, **flags
         click.echo("\n".join(checking.as_text(findings)))
     if not findings["ok"]:
         raise SystemExit(1)
+
+
+@cli.command("compare")
+@click.argument("model")
+@click.option(
+    "--as",
+    "platforms",
+    required=True,
+    metavar="NAME[,OPTION=VALUE...],...",
+    help="Schemes and chips; a part with = belongs to the name before it. The first is the reference.",
+)
+@click.option("--reference", metavar="NAME", help="What the others are compared with, instead of the first.")
+@click.option("--input", "raster", metavar="RASTER", help="As for run (default: random events, which are described).")
+@click.option("--labels", metavar="FILE", help="Classes of the samples: .npy, or .npz with labels and codes.")
+@click.option("--batch-first", is_flag=True, help="Rasters are batch x steps x shape.")
+@click.option("-o", "--output", metavar="REPORT", help="Also write report.html or report.json.")
+@_model_options
+def compare_command(model: str, platforms: str, raster: str | None, output: str | None, **flags: Any) -> None:
+    """Say where platforms will differ on MODEL, by how much, and why.
+
+    A platform that refuses the model is shown with its reasons. Exit status 0 where something was compared.
+    """
+    from nirc import compare
+    from nirc.compare import data, page, text
+    from nirc.frontend import rasters
+
+    given = [name for name in (model, raster, flags["labels"]) if name is not None]
+    early = [] if output is None else rasters.check_writable(output, *given)
+    if output is not None and not output.endswith((".html", ".json")):
+        early.append(f"{output}: a report is written as .html or .json")
+    x = None
+    with _faults(None, early):
+        x = None if raster is None else rasters.load(raster)
+    with _faults(model):
+        report = compare.compare(
+            model,
+            platforms,
+            inputs=x,
+            source=raster or "",
+            **_of(flags, "labels", "reference", "batch_first", "fixes"),
+            **_of(flags, "dt", "scheme", "reset", "precision", "strict"),
+        )
+    click.echo("\n".join(text.as_text(report)))
+    with _faults(None):
+        if output is not None and output.endswith(".json"):
+            rasters.write_whole(output, f"{json.dumps(data.as_data(report), indent=2)}\n".encode())
+        elif output is not None:
+            rasters.write_whole(output, page.as_page(report).encode())
+    click.echo("\n".join(text.assumed(report)), err=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:

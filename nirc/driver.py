@@ -57,14 +57,21 @@ def examine(model: Model, fixes: frozenset[str] = frozenset()) -> tuple[ModuleOp
         if fixes:
             raise DiagnosticException("--fix mends .nir files as they are read; printed IR has nothing left to mend")
         return _read_ir(os.fspath(model)), []
-    from nirc.frontend.read_nir import read_graphs, read_nir
+    from nirc.frontend.read_nir import FIXES, read_graphs, read_nir
     from nirc.passes.nir_infer_shapes import find_shapes
+    from nirc.passes.nir_mend import FIXES as HIDDEN
+    from nirc.passes.nir_mend import NirMendPass
 
     if isinstance(model, str | os.PathLike):
         reading = read_nir(os.fspath(model), fixes)
     else:
         reading = read_graphs(tree_of(model), fixes)
     faults = reading.faults + find_shapes(reading.module).faults
+    if not faults and fixes - FIXES.keys():
+        try:
+            NirMendPass(tuple(name for name in HIDDEN if name in fixes)).apply(context(), reading.module)
+        except PassFailedException as error:
+            faults = str(error).splitlines()
     return reading.module, faults or _loops(reading.module)
 
 
@@ -416,19 +423,25 @@ def _snn_network(module: ModuleOp) -> snn.NetworkOp:
 
 
 def chosen_fixes(names: Iterable[str]) -> frozenset[str]:
-    """The fixes by name, `all` for all; raises DiagnosticException for names that are none."""
-    from nirc.frontend.read_nir import FIXES
+    """The fixes by name, `all` for those whose defect a file shows; raises DiagnosticException for names that are none.
 
-    chosen = frozenset(FIXES if "all" in names else names)
-    if unknown := sorted(chosen - FIXES.keys()):
-        raise DiagnosticException(f"unknown fix {', '.join(unknown)}; known: {', '.join(FIXES)}, all")
+    An underscore is a hyphen.
+    """
+    from nirc.frontend.read_nir import FIXES
+    from nirc.passes.nir_mend import FIXES as HIDDEN
+
+    named = {name.replace("_", "-") for name in names}
+    chosen = frozenset(named - {"all"} | (FIXES.keys() if "all" in named else set[str]()))
+    known = [*FIXES, *HIDDEN]
+    if unknown := sorted(chosen - {*known}):
+        raise DiagnosticException(f"unknown fix {', '.join(unknown)}; known: {', '.join(known)}, all")
     return chosen
 
 
 def load(model: Model, *, fixes: Iterable[str] = (), watch: Instrumentation | None = None) -> Program:
     """Read a model: a `.nir` file, IR that nirc printed, or a `nir.NIRGraph` (any node of the `nir` package).
 
-    fixes: known defects to mend, names of `nirc.frontend.read_nir.FIXES` or `all`.
+    fixes: known defects to mend: names of `nirc.frontend.read_nir.FIXES` or `nirc.passes.nir_mend.FIXES`, or `all`.
     Raises DiagnosticException with every fault of the model.
     """
     wanted = chosen_fixes(fixes)

@@ -6,7 +6,7 @@ its target is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, Protocol, runtime_checkable
@@ -74,6 +74,23 @@ Stages = dict[str, tuple[ModulePass, ...]]
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a node's neurons are read off what a runner records.
+
+    spikes   the key of their spikes, None where they have none
+    v        the key of their membranes after a step, None where they are not seen
+    scale    LSB of v per unit of the network's v:  v = recorded / scale + offset
+    latency  steps by which they are late against the network
+    """
+
+    spikes: str | None
+    v: str | None
+    scale: Array | float = 1.0
+    offset: Array | float = 0.0
+    latency: int = 0
+
+
+@dataclass(frozen=True)
 class Runner:
     """How a target runs.
 
@@ -81,12 +98,24 @@ class Runner:
     evaluator  of that level: module, batch, what to record
     inputs     the inputs of that level and their shapes, to read rasters by
     models     evaluators by the names that --model takes, where there are several; `evaluator` is the first
+    readings   how the neurons of the network's nodes are read off the records
     """
 
     level: str
     evaluator: MakeEvaluator
     inputs: Callable[[ModuleOp], dict[str, tuple[int, ...]]]
     models: Mapping[str, MakeEvaluator] = field(default_factory=dict[str, MakeEvaluator])
+    readings: Callable[[ModuleOp], dict[str, Reading]] | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A chip's network on its way from a step in real numbers to its own: what changed last, and how it runs."""
+
+    change: str
+    module: ModuleOp
+    evaluator: MakeEvaluator
+    readings: dict[str, Reading]
 
 
 @dataclass(frozen=True)
@@ -97,12 +126,15 @@ class Chip:
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
     owns         whether a JSON object looks like a configuration of this chip
+    rungs        networks between a module at level `snn` and the chip's, one change at a time, to find what made a
+                 difference; the last change, to the chip's own arithmetic, is not among them
     """
 
     generations: tuple[str, ...]
     read: Callable[[str, str | None], ModuleOp]
     summary: Callable[[ModuleOp], list[str]]
     owns: Callable[[dict[str, Any]], bool]
+    rungs: Callable[[ModuleOp, Options], Iterable[Rung]] | None = None
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,8 @@ class NetworkOp(IRDLOperation):
     """One chip's configuration: an input, the hidden neurons, the readout.
 
     `relays` names hidden layers that leave the chip too, each with its output: the readout neurons that copy them come
-    with `xylo-add-relays`. `report` says what quantization changed.
+    with `xylo-add-relays`. `late` says by how many steps layers are late against the network, where they are. `report`
+    says what quantization changed.
     """
 
     name = "xylo.network"
@@ -346,6 +347,7 @@ class NetworkOp(IRDLOperation):
     sym_name = prop_def(SymbolNameConstraint())
     chip = prop_def(StringAttr)
     relays = opt_prop_def(DictionaryAttr)
+    late = opt_prop_def(DictionaryAttr)
     report = opt_prop_def(ArrayAttr[ChangeAttr])
     body = region_def("single_block")
 
@@ -360,12 +362,15 @@ class NetworkOp(IRDLOperation):
         body: Region,
         report: Sequence[ChangeAttr] | None = None,
         relays: dict[str, str] | None = None,
+        late: dict[str, int] | None = None,
     ):
+        steps = {name: IntegerAttr(n, i64) for name, n in (late or {}).items() if n}
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "chip": StringAttr(chip),
                 "relays": DictionaryAttr({k: StringAttr(v) for k, v in relays.items()}) if relays else None,
+                "late": DictionaryAttr(steps) if steps else None,
                 "report": None if report is None else ArrayAttr(report),
             },
             regions=[body],
@@ -375,6 +380,11 @@ class NetworkOp(IRDLOperation):
         """The hidden layers that wait for relays, and their outputs."""
         waiting = self.relays.data if self.relays else dict[str, Attribute]()
         return {name: cast(StringAttr, output).data for name, output in waiting.items()}
+
+    def latency(self) -> dict[str, int]:
+        """Steps by which layers are late against the network; of those that are not named none."""
+        late = self.late.data if self.late else dict[str, Attribute]()
+        return {name: cast(IntegerAttr, steps).value.data for name, steps in late.items()}
 
     def parts(self) -> Iterator[Group]:
         """Input, hidden, readout."""

@@ -184,7 +184,8 @@ class _Watch(Interpreter.Listener):
 class SnnEvaluator:
     """Runs a network over rasters, step by step; states stay between calls until `reset`.
 
-    record: what to keep besides the outputs, keys `node.spikes` or `node.<state>` (v and i after the step).
+    record: what to keep besides the outputs, keys `node.spikes`, `node.<state>` (v and i after the step) or
+    `node.tested` (the v that the threshold was tested on).
     """
 
     network: snn.NetworkOp
@@ -195,8 +196,9 @@ class SnnEvaluator:
     def __post_init__(self) -> None:
         module = self.network.parent_op()
         assert isinstance(module, ModuleOp)
-        spikes: dict[Operation, list[tuple[str, int]]] = {}
+        watched: dict[Operation, list[tuple[str, int]]] = {}
         self._recorded = dict[str, int | None]()
+        self._before = dict[str, int]()
         labels = [state.label for state in self.network.states]
         fires = {op.node.data: op for op in self.network.body.block.walk() if isinstance(op, snn.FireOp) and op.node}
         faults = list[str]()
@@ -206,8 +208,17 @@ class SnnEvaluator:
             if key in outputs:
                 faults.append(f"cannot record {quote(key)}: an Output has that name, which would be lost")
             elif variable == "spikes" and node in fires:
-                spikes.setdefault(fires[node], []).append((key, 0))
+                watched.setdefault(fires[node], []).append((key, 0))
                 self._recorded[key] = None
+            elif variable == "tested" and node in fires:
+                v = fires[node].v
+                if isinstance(v.owner, Operation):
+                    watched.setdefault(v.owner, []).append((key, v.owner.results.index(v)))
+                    self._recorded[key] = None
+                elif v in self.network.state_args:
+                    self._before[key] = self.network.state_args.index(v)
+                else:
+                    faults.append(f"cannot record {quote(key)}: the threshold is tested on an input")
             elif key in labels:
                 self._recorded[key] = labels.index(key)
             else:
@@ -218,8 +229,8 @@ class SnnEvaluator:
                 )
         if faults:
             raise DiagnosticException("\n".join(faults))
-        self._watch = _Watch(spikes)
-        self._interpreter = Interpreter(module, listeners=(self._watch,) if spikes else ())
+        self._watch = _Watch(watched)
+        self._interpreter = Interpreter(module, listeners=(self._watch,) if watched else ())
         self._interpreter.register_implementations(SnnFunctions())
         self.reset()
 
@@ -245,6 +256,8 @@ class SnnEvaluator:
         recorded: dict[str, list[Array]] = {key: [] for key in self.record}
         region = self.network.body
         for t in range(steps):
+            for key, index in self._before.items():
+                recorded[key].append(self.states[index])
             results = self._interpreter.run_ssacfg_region(
                 region, (*(raster[t] for raster in rasters), *self.states), "step"
             )

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from xdsl.utils.exceptions import DiagnosticException
@@ -32,19 +32,25 @@ class SpeckEvaluator(ABC):
 
     about: ClassVar[str]
     """Which model it is, as a prediction names it."""
+    KIND: ClassVar[type[np.generic]] = np.int64
+    """What membranes are."""
 
     def __init__(self, network: speck.NetworkOp, batch: int = 1, record: tuple[str, ...] = ()):
         self.network, self.batch, self.record = network, batch, record
         self.layers = network.layers()
-        if not all(op.quantized() for op in self.layers.values()):
-            raise DiagnosticException("the network holds real numbers; run speck-quantize before the evaluator")
+        self.prepare()
         keys = [f"{name}.{state}" for name in self.layers for state in ("spikes", "v")]
         refuse_unknown(record, keys, (port.node.data for port in network.outputs))
         self.reset()
 
+    def prepare(self) -> None:
+        """Refuse what this evaluator cannot run."""
+        if not all(op.quantized() for op in self.layers.values()):
+            raise DiagnosticException("the network holds real numbers; run speck-quantize before the evaluator")
+
     def reset(self) -> None:
         """All membranes to their initial values."""
-        self.v = {name: np.zeros((self.batch, *op.given), np.int64) for name, op in self.layers.items()}
+        self.v = {name: np.zeros((self.batch, *op.given), self.KIND) for name, op in self.layers.items()}
         for name, op in self.layers.items():
             if op.initial is not None:
                 self.v[name][:] = op.numbers("initial")
@@ -61,7 +67,11 @@ class SpeckEvaluator(ABC):
         watched |= {key: key for key in self.record}
         shapes = {port.node.data: integers(port.shape) for port in self.network.outputs}
         shapes |= {key: self.layers[key.rpartition(".")[0]].given for key in self.record}
-        rasters = {name: np.zeros((steps, self.batch, *shape), np.int32) for name, shape in shapes.items()}
+        states = self.KIND if self.KIND is np.float64 else np.int32
+        rasters = {
+            name: np.zeros((steps, self.batch, *shape), states if watched[name].endswith(".v") else np.int32)
+            for name, shape in shapes.items()
+        }
         for start in range(0, steps, chunk):
             found = self.advance({name: raster[start : start + chunk] for name, raster in counts.items()})
             stop = min(start + chunk, steps)
@@ -105,15 +115,15 @@ class SteppedSpeckEvaluator(SpeckEvaluator):
                 shift = destination.feature_shift.value.data
                 place = arriving[:, :, shift : shift + source.given[0]]
                 place += _pooled(found[f"{source.node.data}.spikes"], destination.pooling.value.data)
-            found[f"{name}.spikes"], v = self.integrate(name, op, _convolved(op, arriving))
+            found[f"{name}.spikes"], v = self.integrate(name, op, _convolved(op, arriving).astype(self.KIND))
             if self.keeps_v(name):
                 found[f"{name}.v"] = v
         return found
 
     def integrate(self, name: str, op: speck.CoreOp, current: Array) -> tuple[Array, Array]:
         """The neurons of a layer over some steps; current becomes the membranes after each."""
-        theta, low = int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
-        if op.leak is not None:
+        theta, low = self.bounds(op)
+        if self.ticks(op):
             current += op.numbers("biases")[:, None, None]
         spikes = np.zeros(current.shape, np.int32)
         v = self.v[name]
@@ -126,6 +136,32 @@ class SteppedSpeckEvaluator(SpeckEvaluator):
             current[t] = v
         self.v[name] = v
         return spikes, current
+
+    def bounds(self, op: speck.CoreOp) -> tuple[Any, Any]:
+        """The threshold, and what v cannot fall below."""
+        return int(op.numbers("threshold_high")), int(op.numbers("threshold_low"))
+
+    def ticks(self, op: speck.CoreOp) -> bool:
+        """Whether the biases act."""
+        return op.leak is not None
+
+
+class RealSpeckEvaluator(SteppedSpeckEvaluator):
+    """Runs a network of real numbers as the stepped model does: what quantization is measured by."""
+
+    about = "stepped, in real numbers"
+    KIND = np.float64
+
+    def prepare(self) -> None:
+        if any(op.quantized() for op in self.layers.values()):
+            raise DiagnosticException("the network must hold real numbers")
+
+    def bounds(self, op: speck.CoreOp) -> tuple[Any, Any]:
+        low = -np.inf if op.threshold_low is None else float(op.numbers("threshold_low"))
+        return float(op.numbers("threshold_high")), low
+
+    def ticks(self, op: speck.CoreOp) -> bool:
+        return True
 
 
 def _pooled(spikes: Array, pooling: int) -> Array:
@@ -152,7 +188,7 @@ def _convolved(op: speck.CoreOp, x: Array) -> Array:
             seen = x[..., tap_y:last_y:down, tap_x:last_x:right]
             if seen.any():
                 y += weights[:, :, tap_y, tap_x] @ seen.reshape(steps, batch, channels, -1)
-    return y.reshape(steps, batch, -1, rows, columns).astype(np.int64)
+    return y.reshape(steps, batch, -1, rows, columns)
 
 
 @dataclass(frozen=True)

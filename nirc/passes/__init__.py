@@ -13,6 +13,12 @@ def _nir_infer_shapes() -> type[ModulePass]:
     return NirInferShapesPass
 
 
+def _nir_mend() -> type[ModulePass]:
+    from nirc.passes.nir_mend import NirMendPass
+
+    return NirMendPass
+
+
 def _nir_inline_graphs() -> type[ModulePass]:
     from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
@@ -201,6 +207,7 @@ def _loihi2_check_limits() -> type[ModulePass]:
 
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-infer-shapes": _nir_infer_shapes,
+    "nir-mend": _nir_mend,
     "nir-inline-graphs": _nir_inline_graphs,
     "nir-drop-dead-nodes": _nir_drop_dead_nodes,
     "nir-merge-parallel-linear": _nir_merge_parallel_linear,

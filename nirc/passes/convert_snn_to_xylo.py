@@ -360,7 +360,8 @@ class _Conversion(ChipConversion):
                 ),
             ]
         )
-        return xylo.NetworkOp(self.network.sym_name.data, self.chip, Region(body), relays=self.relays)
+        late = _latencies([*hidden, *readout])
+        return xylo.NetworkOp(self.network.sym_name.data, self.chip, Region(body), relays=self.relays, late=late)
 
 
 def _sizes(populations: list[_Population]) -> dict[str, int]:

@@ -56,7 +56,7 @@ def to_integers(network: xylo.NetworkOp) -> None:
             part.properties[name] = dense(np.ascontiguousarray(numbers).astype(np.int32))
 
 
-def _scale_of(part: xylo.Group, network: xylo.NetworkOp) -> tuple[Array, Array]:
+def lsb_of(part: xylo.Group, network: xylo.NetworkOp) -> tuple[Array, Array]:
     """What makes integers of a matrix's weights and of v, per target; inputs go by the hidden neurons."""
     target = network.hidden if isinstance(part, xylo.InputOp) else part
     scale = target.numbers("scale")
@@ -73,7 +73,7 @@ def applied(dash_syn: Array) -> Array:
 
 
 def _integers(part: xylo.Group, network: xylo.NetworkOp) -> dict[str, Array]:
-    of_weights, scale = _scale_of(part, network)
+    of_weights, scale = lsb_of(part, network)
     weights = part.numbers("weights")
     if weights.ndim == 3:
         of_weights = of_weights[: weights.shape[1], None]
@@ -138,7 +138,7 @@ def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> I
     """Each layer's weights, thresholds and biases before and after, in the network's units."""
 
     def rounded(source: xylo.Group) -> Array:
-        values, (of_weights, _) = _integers(source, network)["weights"], _scale_of(source, network)
+        values, (of_weights, _) = _integers(source, network)["weights"], lsb_of(source, network)
         return values / (of_weights if values.ndim == 2 else of_weights[: values.shape[1], None])
 
     whole, scale = _integers(part, network), part.numbers("scale")

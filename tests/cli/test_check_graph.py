@@ -436,7 +436,10 @@ def test_a_fix_opens_the_gate(nirc: Nirc, write: Write) -> None:
         assert held["nodes"] == [{"name": "cell", "type": "LIF", "shape": [2], "from": ["input"]}]
     unknown = nirc("check", path, "--fix", "names", "--json")
     assert (unknown.status, unknown.out) == (1, "")
-    assert unknown.lines == [f"{path}: unknown fix names; known: edge-names, all"]
+    assert unknown.lines == [
+        f"{path}: unknown fix names; known: edge-names, hwc-flatten, "
+        "recurrent-input, spyx-gains, rockpool-gains, norse-tau, all"
+    ]
 
 
 def test_all_faults_of_a_file(nirc: Nirc, write: Write) -> None:

@@ -463,7 +463,10 @@ def test_an_unknown_fix(nirc: Nirc, tmp_path: Path) -> None:
     save(tmp_path / "model.nir", linear_chain())
     result = nirc("model.nir", "--target", "nir", "-o", "out.nir", "--fix", "everything", "--fix", "anything")
     assert result.status == 1
-    assert result.lines == ["model.nir: unknown fix anything, everything; known: edge-names, all"]
+    assert result.lines == [
+        "model.nir: unknown fix anything, everything; known: edge-names, hwc-flatten, "
+        "recurrent-input, spyx-gains, rockpool-gains, norse-tau, all"
+    ]
 
 
 def test_strict_names_what_was_chosen(nirc: Nirc, tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ def test_a_fix_mends_a_file(shared: Path, capsys: pytest.CaptureFixture[str]) ->
     ("args", "text"),
     [
         ([LIF, "--fix", "all"], "--fix mends .nir files as they are read; this is none"),
-        ([GESTURES, "--fix", "none"], "unknown fix none; known: edge-names, all"),
+        (
+            [GESTURES, "--fix", "none"],
+            "unknown fix none; known: edge-names, hwc-flatten, "
+            "recurrent-input, spyx-gains, rockpool-gains, norse-tau, all",
+        ),
         ([GESTURES, "-t", "nir", "-o", os.devnull, "-p", "nir-infer-shapes,convert-nir-to-snn"], "holds no nir.graph"),
         ([ELIDED], "its weights were elided, only their hash was printed"),
     ],

@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nirc.backends import Backend, Chip, Options, Runner, Stages
 from nirc.backends.loihi2.emit import Loihi2Target
 from nirc.backends.loihi2.read_config import is_loihi2, read_config
+from nirc.backends.loihi2.rungs import climb, network_of, readings
 from nirc.dialects import loihi2
 from nirc.interpreters.loihi2 import Loihi2Evaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
@@ -44,11 +45,6 @@ def stages(options: Options) -> Stages:
     }
 
 
-def network_of(module: ModuleOp) -> loihi2.NetworkOp:
-    """The module's one network."""
-    return next(op for op in module.ops if isinstance(op, loihi2.NetworkOp))
-
-
 def _emit(module: ModuleOp, options: Options) -> bytes:
     output = StringIO()
     Loihi2Target().emit(Context(), module, output)
@@ -76,6 +72,6 @@ BACKEND = Backend(
     "Intel Loihi 2 through Lava: a JSON file of Lava's processes",
     stages,
     _emit,
-    Runner("loihi2", _evaluator, _inputs),
-    Chip((), read_config, _summary, is_loihi2),
+    Runner("loihi2", _evaluator, _inputs, readings=readings),
+    Chip((), read_config, _summary, is_loihi2, lambda module, options: climb(module, stages(options)["loihi2"])),
 )

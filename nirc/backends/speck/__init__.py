@@ -7,6 +7,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nirc.backends import Backend, Chip, MakeEvaluator, Options, Runner, Stages, written
 from nirc.backends.speck.emit import SpeckTarget, cores_of
 from nirc.backends.speck.read_config import is_speck, read_config
+from nirc.backends.speck.rungs import climb, network_of, readings
 from nirc.dialects import speck
 from nirc.dialects.dense import shape_text
 from nirc.dialects.nir import integers, quote
@@ -40,11 +41,6 @@ def stages(options: Options) -> Stages:
             SpeckCheckLimitsPass(),
         ),
     }
-
-
-def network_of(module: ModuleOp) -> speck.NetworkOp:
-    """The module's one configuration."""
-    return next(op for op in module.ops if isinstance(op, speck.NetworkOp))
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
@@ -82,7 +78,7 @@ BACKEND = Backend(
     "SynSense Speck (DYNAP-CNN, speck2f by default): a neutral JSON file, or samna's own text with --template",
     stages,
     _emit,
-    Runner("speck", _evaluator("stepped"), _inputs, {model: _evaluator(model) for model in MODELS}),
-    Chip(speck.CHIPS, read_config, _summary, is_speck),
+    Runner("speck", _evaluator("stepped"), _inputs, {model: _evaluator(model) for model in MODELS}, readings),
+    Chip(speck.CHIPS, read_config, _summary, is_speck, lambda module, options: climb(module, stages(options)["speck"])),
     emits_by=("template",),
 )

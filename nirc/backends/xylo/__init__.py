@@ -7,6 +7,7 @@ from xdsl.dialects.builtin import ModuleOp
 from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages, written
 from nirc.backends.xylo.emit import XyloTarget
 from nirc.backends.xylo.read_config import is_xylo, read_config
+from nirc.backends.xylo.rungs import climb, network_of, readings
 from nirc.dialects import xylo
 from nirc.interpreters.xylo import XyloEvaluator
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
@@ -57,11 +58,6 @@ def stages(options: Options) -> Stages:
     }
 
 
-def network_of(module: ModuleOp) -> xylo.NetworkOp:
-    """The module's one configuration."""
-    return next(op for op in module.ops if isinstance(op, xylo.NetworkOp))
-
-
 def _emit(module: ModuleOp, options: Options) -> bytes:
     return written(XyloTarget(options.template), module)
 
@@ -92,7 +88,13 @@ BACKEND = Backend(
     "SynSense Xylo (Audio 2 by default): samna configuration and rockpool specification in one JSON file",
     stages,
     _emit,
-    Runner("xylo", _evaluator, _inputs),
-    Chip(tuple(xylo.CHIPS), read_config, _summary, is_xylo),
+    Runner("xylo", _evaluator, _inputs, readings=readings),
+    Chip(
+        tuple(xylo.CHIPS),
+        read_config,
+        _summary,
+        is_xylo,
+        lambda module, options: climb(module, stages(options)["xylo"]),
+    ),
     emits_by=("template",),
 )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, f32, f64, i1
+from xdsl.dialects.builtin import ModuleOp, f32, f64
 from xdsl.ir import BlockArgument, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
@@ -24,11 +25,21 @@ from nirc.dialects.nir import assume, listed, quote
 from nirc.passes.convert_nir_to_snn import neurons, stateless
 from nirc.passes.convert_nir_to_snn.cycles import Schedule, operands, schedule, sources
 from nirc.passes.convert_nir_to_snn.schemes import Scheme, parse_scheme
-from nirc.passes.convert_nir_to_snn.step import RESET_KEYS, RESETS, Step, delay_steps, shape_of, stated_resets
+from nirc.passes.convert_nir_to_snn.step import (
+    RESET_KEYS,
+    RESETS,
+    Arriving,
+    Step,
+    delay_steps,
+    shape_of,
+    stated_resets,
+)
 from nirc.passes.convert_nir_to_snn.time_step import best_dt, find_dt, stated_dt
 from nirc.passes.nir_infer_shapes import require_shapes
 
-LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, SSAValue], SSAValue]] = {
+T = TypeVar("T")
+
+LOWER: dict[type[nir.NodeOp], Callable[[Step, Any, Arriving], SSAValue]] = {
     nir.AffineOp: stateless.lower_matrix,
     nir.AvgPool2dOp: stateless.lower_avg_pool2d,
     nir.Conv1dOp: stateless.lower_conv1d,
@@ -130,7 +141,6 @@ class _Conversion:
     scheme: Scheme
     dt: float
     area: float
-    """What an event of an input and a spike count at a port: 1, or more where a step is shorter than theirs was."""
     values: dict[str, SSAValue] = field(default_factory=dict[str, SSAValue])
     """The output of each node at this step."""
     inputs: dict[BlockArgument, SSAValue] = field(default_factory=dict[BlockArgument, SSAValue])
@@ -139,25 +149,28 @@ class _Conversion:
 
     def convert(self) -> snn.NetworkOp:
         element = f64 if self.options.precision == "f64" else f32
-        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset, stated_resets(self.graph.metadata))
         found = (node for node in self.graph.nodes() if isinstance(node, nir.DelayOp))
         delays = {node.node.data: delay_steps(node, self.dt) for node in found}
-        plan = schedule(self.graph, self.scheme["rec_cut_at"], delays)
+        plan = schedule(self.graph, self.scheme["rec_cut_at"], *self.memory(delays))
+        stated = stated_resets(self.graph.metadata)
+        self.step = Step(self.scheme, self.dt, element, self.options.auto_reset, stated, self.area)
+        self.step.early, self.step.on_cycle, self.step.back = plan.early, plan.on_cycle, plan.back
         for argument in self.graph.body.block.args:
             shape = cast(nir.SignalType, argument.type).shape
             assert shape is not None
             self.inputs[argument] = self.step.argument(tensor(shape, element), argument.name_hint)
         pending = self.cut(plan)
         needed = self.needed(plan)
-        early = {name: self.last(plan.nodes[name]) for name in plan.order if name in plan.early}
-        self.values.update(early)
         for name in plan.order:
-            if name in needed and name not in early:
+            if name in plan.early:
                 self.values[name] = self.lower(plan.nodes[name], self.values)
-        for name, state in early.items():
-            node = plan.nodes[name]
-            arriving = self.step.as_type(self.port(node, node.input, self.values), state.type, name)
-            self.step.nexts[state] = stateless.delayed(self.step, name, arriving, delays[name] - 1)
+        waiting, self.step.later = self.step.later, []
+        for name in plan.order:
+            if name in needed and name not in plan.early:
+                self.values[name] = self.lower(plan.nodes[name], self.values)
+                self.finish()
+        self.step.later = waiting
+        self.finish()
         for state, source in pending.items():
             self.step.nexts[state] = self.step.as_type(self.values[source], state.type, source)
         outputs = [self.port(None, value, self.values) for value in self.graph.yielded.values]
@@ -174,6 +187,38 @@ class _Conversion:
             Region(self.step.finish()),
             self.scheme.spelling,
         )
+
+    def memory(self, delays: dict[str, Array]) -> tuple[frozenset[str], frozenset[str]]:
+        """The nodes that remember something under the scheme, and those whose output does not depend on what arrives at
+        the same step."""
+        scheme, remembers, known = self.scheme, set[str](), set[str]()
+        for node in self.graph.nodes():
+            name = node.node.data
+            match node:
+                case nir.DelayOp():
+                    steps = delays[name]
+                    holds, knows = bool(steps.any()), bool(steps.min() >= 1)
+                case nir.WeightOp():
+                    holds = knows = scheme["dense_delay"] == "1"
+                case nir.LIOp() | nir.IOp():
+                    holds, knows = True, scheme["li_from"] == "old"
+                case nir.CubaLIOp():
+                    holds, knows = True, "old" in (scheme["li_from"], scheme["mem_uses"])
+                case nir.LIFOp():
+                    holds, knows = True, scheme["spike_from"] == "old" or scheme["lif_delay"] == "1"
+                case nir.CubaLIFOp():
+                    holds, knows = True, "old" in (scheme["spike_from"], scheme["mem_uses"])
+                case _:
+                    holds, knows = node.has_state(), scheme["spike_from"] == "old" and node.has_state()
+            remembers |= {name} if holds else set()
+            known |= {name} if knows else set()
+        return frozenset(remembers), frozenset(known)
+
+    def finish(self) -> None:
+        """Do what was put off until the input is there."""
+        later, self.step.later = self.step.later, []
+        for act in later:
+            act()
 
     def needed(self, plan: Schedule) -> set[str]:
         """The nodes whose value of this step something uses."""
@@ -198,7 +243,8 @@ class _Conversion:
 
         def last(node: nir.NodeOp) -> BlockArgument:
             # A Delay that is a cut itself has a state for its output of this step already.
-            state = self.last(node, "last" if node.node.data in plan.early else None)
+            shown = isinstance(node, nir.DelayOp) and node.node.data in plan.early
+            state = self.last(node, "last" if shown else None)
             pending[state] = node.node.data
             return state
 
@@ -216,16 +262,30 @@ class _Conversion:
 
     def last(self, node: nir.NodeOp, variable: str | None = None) -> BlockArgument:
         """A state that holds the node's output of the last step: `z` where that is spikes, else `out`."""
-        kind = i1 if _spikes(node) else None
-        variable = variable or ("z" if kind else "out")
+        kind = self.step.kind(node.output)
+        variable = variable or ("out" if kind == self.step.element else "z")
         return self.step.state(node.node.data, variable, shape_of(node), np.zeros(()), kind)
 
     def lower(self, node: nir.NodeOp, values: dict[str, SSAValue]) -> SSAValue:
         """The node's ops; its sources' outputs come from `values`, cut edges from `recurrent`."""
-        x = self.port(node, node.input, values)
+        arrived = list[SSAValue]()
+
+        def x() -> SSAValue:
+            if not arrived:
+                arrived.append(self.port(node, node.input, values))
+            return arrived[0]
+
+        if node.node.data not in self.step.early:
+            x()
+        hint, before = node.output.name_hint, len(self.step.later)
+        result = self.named(hint, lambda: LOWER[type(node)](self.step, node, x))
+        self.step.later[before:] = [partial(self.named, hint, act) for act in self.step.later[before:]]
+        return result
+
+    def named(self, hint: str | None, act: Callable[[], T]) -> T:
+        """Do something; what it adds to the step is printed under a node's name."""
         first = self.step.block.last_op
-        result = LOWER[type(node)](self.step, node, x)
-        hint = node.output.name_hint
+        result = act()
         op = self.step.block.first_op if first is None else first.next_op
         while op is not None:
             for value in op.results:
@@ -277,7 +337,20 @@ class _Conversion:
         for kind, names in step.if_gains.items():
             say("if_gain", "gain of IF", f"{_IF_GAINS[kind]} for {listed(names)}")
         for parameter, names in step.unused.items():
-            say("gain_lif", "gain", f"{parameter} of {listed(names)} is not used, as in the simulator of {scheme.name}")
+            option, topic = ("rec_bias", "bias") if parameter == "bias" else ("gain_lif", "gain")
+            say(option, topic, f"{parameter} of {listed(names)} is not used, as in the simulator of {scheme.name}")
+        if step.late:
+            note(
+                "note",
+                "delay",
+                f"what arrives at {listed(step.late)} is a step late, as in the simulator of {scheme.name}",
+            )
+        if foreign := [node for node in plan.nodes.values() if node.NIR_TYPE not in scheme.imports]:
+            kinds = ", ".join(dict.fromkeys(node.NIR_TYPE for node in foreign))
+            names = listed([node.node.data for node in foreign])
+            note(
+                "note", "scheme", f"the importer of {scheme.name} takes no {kinds}: its choices are applied to {names}"
+            )
         if step.at_leak:
             say("v_init", "initial state", f"v = v_leak for {listed(step.at_leak)}")
         for who, metadata in (
@@ -304,7 +377,12 @@ class _Conversion:
 
 
 _IF_GAINS = {"r": "r (an input is a spike, whose effect does not depend on dt)", "r*dt": "r*dt (r is 1/dt)"}
-_RESET_TEXTS = {"zero": "to 0", "v_reset": "to v_reset", "subtract": "by subtraction of the threshold"}
+_RESET_TEXTS = {
+    "zero": "to 0",
+    "v_reset": "to v_reset",
+    "subtract": "by subtraction of the threshold",
+    "none": "none",
+}
 
 
 def _describe(scheme: Scheme) -> str:
@@ -318,7 +396,11 @@ def _describe(scheme: Scheme) -> str:
         "held": "an input value is a current that lasts one step",
         "impulse": "an input value is the area of an impulse",
     }
-    return f"{decay}, {gain}, a neuron fires where v {scheme['compare']} threshold, {meaning[scheme['input']]}"
+    fires = (
+        f"a neuron fires where {'the stored ' if scheme['spike_from'] == 'old' else ''}v {scheme['compare']} threshold"
+    )
+    fires += ", floor(v/threshold) times" if scheme.flag("multi") else ""
+    return f"{decay}, {gain}, {fires}, {meaning[scheme['input']]}"
 
 
 def _delay_notes(node: nir.NodeOp, steps: Array, dt: float) -> Iterator[str]:
@@ -333,17 +415,6 @@ def _delay_notes(node: nir.NodeOp, steps: Array, dt: float) -> Iterator[str]:
     none = int(np.count_nonzero(steps == 0))
     if none:
         yield f"{name} delays {'all' if none == steps.size else none} of its {steps.size} elements by 0 steps"
-
-
-def _spikes(node: nir.NodeOp) -> bool:
-    """Whether a node's output is spikes, also those that it only reshapes or delays."""
-    seen = set[nir.NodeOp]()
-    while isinstance(node, nir.FlattenOp | nir.DelayOp) and node not in seen:
-        seen.add(node)
-        if not isinstance(node.input.owner, nir.NodeOp):
-            return False
-        node = node.input.owner
-    return node.SPIKING
 
 
 def _upstream(plan: Schedule) -> list[str]:

@@ -7,14 +7,13 @@ on names, so every cut is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xdsl.ir import BlockArgument, SSAValue
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import nir
-from nirc.dialects.dense import Array
 from nirc.dialects.depth_first import depth_first, on_cycles
 from nirc.dialects.nir import quote
 
@@ -26,7 +25,10 @@ class Schedule:
     """The nodes in an order in which each comes after its sources, but for the edges that are cut.
 
     stateful  the nodes that remember something
-    early     the Delays on loops: their output of a step is known before their input is
+    early     the nodes on cycles whose output of a step is known before their input is: Delays, neurons that fire from
+              what they stored
+    on_cycle  all nodes on cycles
+    back      the nodes without state that lead to an edge that would close a cycle if nothing were early
     """
 
     nodes: dict[str, nir.NodeOp]
@@ -34,6 +36,8 @@ class Schedule:
     cuts: tuple[Edge, ...]
     stateful: frozenset[str]
     early: frozenset[str]
+    on_cycle: frozenset[str]
+    back: frozenset[str]
 
 
 def operands(value: SSAValue) -> tuple[SSAValue, ...]:
@@ -48,28 +52,38 @@ def sources(node: nir.NodeOp) -> Iterator[str]:
             yield value.owner.node.data
 
 
-def schedule(graph: nir.GraphOp, cut_at: str, delays: Mapping[str, Array]) -> Schedule:
+def schedule(graph: nir.GraphOp, cut_at: str, remembers: frozenset[str], known: frozenset[str]) -> Schedule:
     """Order the nodes and choose the edges to cut; `cut_at` lists edges `A->B` to cut in any case, between `;`.
 
-    delays: the steps of each Delay, by name; one of at least a step at every element is the cut of its loops.
+    remembers  the nodes that hold something from one step to the next
+    known      those whose output does not depend on what arrives at the same step: on a loop they are its cut
     Raises PassFailedException for loops without state, and for edges in `cut_at` that are no part of a loop.
     """
     nodes = {node.node.data: node for node in graph.nodes()}
-    stateful = frozenset(
-        name for name, node in nodes.items() if (delays[name].any() if name in delays else node.has_state())
-    )
     targets = _targets(graph, nodes)
-    if faults := stateless_loops(nodes, stateful):
+    if faults := stateless_loops(nodes, remembers):
         raise PassFailedException("\n".join(faults))
-    whole = {name for name, steps in delays.items() if steps.min() >= 1}
-    early = frozenset[str](whole & on_cycles(nodes, lambda name: targets[name]) if whole else ())
+    on_cycle = frozenset[str](on_cycles(nodes, lambda name: targets[name]))
+    early = known & on_cycle
+    back = back_of(nodes, _walk(graph, nodes, targets)[1], remembers) if on_cycle else frozenset[str]()
     if early:
         targets = {key: [name for name in names if name not in early] for key, names in targets.items()}
     forced = _forced(cut_at, nodes, early)
     for source, target in forced:
         targets[source].remove(target)
     order, closing = _walk(graph, nodes, targets)
-    return Schedule(nodes, order, (*forced, *closing), stateful, early)
+    return Schedule(nodes, order, (*forced, *closing), remembers, early, on_cycle, back)
+
+
+def back_of(nodes: Mapping[str, nir.NodeOp], closing: Iterable[Edge], stateful: frozenset[str]) -> frozenset[str]:
+    """The nodes without state that lead to edges, up to the first that have state."""
+    found = {source for source, _ in closing} - stateful
+    pending = list(found)
+    while pending:
+        before = set(sources(nodes[pending.pop()])) - stateful - found
+        found |= before
+        pending += before
+    return frozenset(found)
 
 
 def closing_edges(graph: nir.GraphOp) -> tuple[Edge, ...]:
@@ -145,7 +159,8 @@ def _forced(cut_at: str, nodes: dict[str, nir.NodeOp], early: frozenset[str]) ->
         if not arrow or target not in nodes or source not in set(sources(nodes[target])):
             faults.append(f"rec_cut_at: '{text}' is no edge of the graph; write it A->B with the nodes' names")
         elif target in early:
-            faults.append(f"rec_cut_at: the edge {text} leads into a Delay, which is the cut itself")
+            what = "a Delay" if isinstance(nodes[target], nir.DelayOp) else quote(target)
+            faults.append(f"rec_cut_at: the edge {text} leads into {what}, which is the cut itself")
         elif not _reaches(nodes, source, target):
             faults.append(f"rec_cut_at: the edge {text} is not part of a cycle")
         else:

@@ -5,21 +5,37 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr
+from xdsl.dialects.builtin import BytesAttr, DenseIntOrFPElementsAttr, i1
 from xdsl.ir import Attribute, SSAValue
 
 from nirc.dialects import nir, snn
 from nirc.dialects.dense import Array, Dense, ElementType, dense, doubles, tensor, uniform
 from nirc.dialects.nir import per_axis
-from nirc.passes.convert_nir_to_snn.step import Step, delay_steps, shape_of
+from nirc.passes.convert_nir_to_snn.step import Arriving, Step, delay_steps, shape_of
 
 
-def lower_matrix(step: Step, op: nir.LinearOp | nir.AffineOp, x: SSAValue) -> SSAValue:
+def _weighted(step: Step, op: nir.WeightOp, x: Arriving) -> SSAValue:
+    """What arrives at weights: of this step, or of the last one as `dense_delay` says."""
+    return (step.arriving_late(op, x) if step.scheme["dense_delay"] == "1" else x)()
+
+
+def _bias(step: Step, op: nir.WeightOp) -> Array:
+    """The bias; none on the way back of a cycle where the scheme drops it."""
+    if op.bias is None:
+        return np.zeros(())
+    if not step.scheme.flag("rec_bias") and op.node.data in step.back:
+        if np.any(doubles(op.bias)):
+            step.unused.setdefault("bias", []).append(op.node.data)
+        return np.zeros(())
+    return doubles(op.bias)
+
+
+def lower_matrix(step: Step, op: nir.LinearOp | nir.AffineOp, x: Arriving) -> SSAValue:
     """weight x, then + bias."""
     name = op.node.data
     weight = step.weights(op.weight)
-    y = step.add(snn.LinearOp([x], tensor(shape_of(op), step.element), {"weight": weight}, name))
-    return y if op.bias is None else step.plus(y, doubles(op.bias), name)
+    y = step.add(snn.LinearOp([_weighted(step, op, x)], tensor(shape_of(op), step.element), {"weight": weight}, name))
+    return step.plus(y, _bias(step, op), name)
 
 
 def _conv(step: Step, op: nir.ConvOp, x: SSAValue, weight: Dense, lead: tuple[int, ...], result: nir.Shape) -> SSAValue:
@@ -37,27 +53,26 @@ def _conv(step: Step, op: nir.ConvOp, x: SSAValue, weight: Dense, lead: tuple[in
 
 def _plus_bias(step: Step, op: nir.ConvOp, y: SSAValue) -> SSAValue:
     """The bias, channel by channel."""
-    if op.bias is None:
-        return y
-    bias = doubles(op.bias)
+    bias = _bias(step, op)
     return step.plus(y, bias.reshape(-1, *(1,) * op.AXES) if bias.size > 1 else bias.reshape(()), op.node.data)
 
 
-def lower_conv2d(step: Step, op: nir.Conv2dOp, x: SSAValue) -> SSAValue:
+def lower_conv2d(step: Step, op: nir.Conv2dOp, x: Arriving) -> SSAValue:
     """weight * x, then + bias, channel by channel."""
-    return _plus_bias(step, op, _conv(step, op, x, step.weights(op.weight), (), shape_of(op)))
+    return _plus_bias(step, op, _conv(step, op, _weighted(step, op, x), step.weights(op.weight), (), shape_of(op)))
 
 
-def lower_conv1d(step: Step, op: nir.Conv1dOp, x: SSAValue) -> SSAValue:
+def lower_conv1d(step: Step, op: nir.Conv1dOp, x: Arriving) -> SSAValue:
     """A Conv2d over a single row."""
     weight = step.weights(op.weight)
     (out, per_group, taps), (_, places) = weight.get_shape(), shape_of(op)
     flat = DenseIntOrFPElementsAttr[ElementType](
         tensor((out, per_group, 1, taps), step.element), BytesAttr(weight.data.data)
     )
-    taken = snn.tensor_of(x)
+    taking = _weighted(step, op, x)
+    taken = snn.tensor_of(taking)
     channels, length = taken.get_shape()
-    row = step.add(snn.ReshapeOp([x], tensor((channels, 1, length), taken.element_type), None, op.node.data))
+    row = step.add(snn.ReshapeOp([taking], tensor((channels, 1, length), taken.element_type), None, op.node.data))
     y = _conv(step, op, row, flat, (1,), (out, 1, places))
     return _plus_bias(step, op, step.add(snn.ReshapeOp([y], tensor((out, places), step.element), None, op.node.data)))
 
@@ -73,15 +88,15 @@ def _pool(step: Step, op: nir.PoolOp, x: SSAValue) -> SSAValue:
     return step.add(snn.PoolOp([x], tensor(shape_of(op), step.element), properties, op.node.data))
 
 
-def lower_sum_pool2d(step: Step, op: nir.SumPool2dOp, x: SSAValue) -> SSAValue:
+def lower_sum_pool2d(step: Step, op: nir.SumPool2dOp, x: Arriving) -> SSAValue:
     """The sum over each window."""
-    return _pool(step, op, x)
+    return _pool(step, op, x())
 
 
-def lower_avg_pool2d(step: Step, op: nir.AvgPool2dOp, x: SSAValue) -> SSAValue:
+def lower_avg_pool2d(step: Step, op: nir.AvgPool2dOp, x: Arriving) -> SSAValue:
     """The sum over each window, times 1 / its size."""
     share = np.asarray(1 / math.prod(per_axis(op.kernel_size, 2)))
-    return _scaled(step, op, _pool(step, op, x), share)
+    return _scaled(step, op, _pool(step, op, x()), share)
 
 
 def _scaled(step: Step, op: nir.NodeOp, x: SSAValue, factor: Array) -> SSAValue:
@@ -89,20 +104,31 @@ def _scaled(step: Step, op: nir.NodeOp, x: SSAValue, factor: Array) -> SSAValue:
     return step.add(snn.ScaleOp([x], tensor(shape_of(op), step.element), properties, op.node.data))
 
 
-def lower_scale(step: Step, op: nir.ScaleOp, x: SSAValue) -> SSAValue:
+def lower_scale(step: Step, op: nir.ScaleOp, x: Arriving) -> SSAValue:
     """scale x"""
-    return _scaled(step, op, x, doubles(op.scale))
+    return _scaled(step, op, x(), doubles(op.scale))
 
 
-def lower_threshold(step: Step, op: nir.ThresholdOp, x: SSAValue) -> SSAValue:
+def lower_threshold(step: Step, op: nir.ThresholdOp, x: Arriving) -> SSAValue:
     """Spikes where x passes the threshold."""
-    graded = step.as_type(x, tensor(shape_of(op), step.element), op.node.data)
+    graded = step.as_type(x(), tensor(shape_of(op), step.element), op.node.data)
     return step.fire(graded, doubles(op.threshold), op.node.data)
 
 
-def lower_delay(step: Step, op: nir.DelayOp, x: SSAValue) -> SSAValue:
-    """x of round(delay / dt) steps ago."""
-    return delayed(step, op.node.data, x, delay_steps(op, step.dt))
+def lower_delay(step: Step, op: nir.DelayOp, x: Arriving) -> SSAValue:
+    """x of round(delay / dt) steps ago; on a cycle the output of a step is known before its input is."""
+    steps = delay_steps(op, step.dt)
+    if op.node.data not in step.early:
+        return delayed(step, op.node.data, x(), steps)
+    kind = step.kind(op.output)
+    state = step.state(op.node.data, "z" if kind == i1 else "out", shape_of(op), np.zeros(()), kind)
+
+    def turn() -> None:
+        arriving = step.as_type(x(), state.type, op.node.data)
+        step.nexts[state] = delayed(step, op.node.data, arriving, steps - 1)
+
+    step.later.append(turn)
+    return state
 
 
 def delayed(step: Step, node: str, x: SSAValue, steps: Array) -> SSAValue:
@@ -125,6 +151,7 @@ def delayed(step: Step, node: str, x: SSAValue, steps: Array) -> SSAValue:
     return op.output
 
 
-def lower_flatten(step: Step, op: nir.FlattenOp, x: SSAValue) -> SSAValue:
+def lower_flatten(step: Step, op: nir.FlattenOp, x: Arriving) -> SSAValue:
     """The same numbers, another shape."""
-    return step.add(snn.ReshapeOp([x], tensor(shape_of(op), snn.tensor_of(x).element_type), None, op.node.data))
+    taken = x()
+    return step.add(snn.ReshapeOp([taken], tensor(shape_of(op), snn.tensor_of(taken).element_type), None, op.node.data))

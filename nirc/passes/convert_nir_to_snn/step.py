@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
-from xdsl.dialects.builtin import DictionaryAttr, StringAttr, i1
+from xdsl.dialects.builtin import DictionaryAttr, StringAttr, i1, i32
 from xdsl.ir import Attribute, Block, BlockArgument, SSAValue
 
 from nirc.dialects import nir, snn
 from nirc.dialects.dense import Array, Dense, ElementType, array, dense, doubles, dtype_of, tensor, uniform
 from nirc.passes.convert_nir_to_snn.schemes import Scheme
+
+Arriving: TypeAlias = Callable[[], SSAValue]
+"""What arrives at a node at this step, to be asked for when it is needed: on a cycle it may not be there yet."""
 
 
 @dataclass
@@ -23,6 +28,14 @@ class Step:
     auto_reset: str
     stated_resets: tuple[str, ...] = ()
     """What the graph's metadata says of the reset."""
+    area: float = 1.0
+    """What an event of an input and a spike count at a port: 1, or more where a step is shorter than theirs was."""
+    early: frozenset[str] = frozenset()
+    """The nodes on cycles whose output does not depend on what arrives at this step."""
+    on_cycle: frozenset[str] = frozenset()
+    """The nodes on cycles."""
+    back: frozenset[str] = frozenset()
+    """The nodes without state on the way back of a cycle, from the last neuron to the edge that closes it."""
     block: Block = field(default_factory=Block)
     arguments: list[BlockArgument] = field(default_factory=list[BlockArgument])
     """The block's, until `finish` puts them there: xDSL copies all of them whenever one is inserted."""
@@ -33,6 +46,10 @@ class Step:
     unused: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     if_gains: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     at_leak: list[str] = field(default_factory=list[str])
+    late: list[str] = field(default_factory=list[str])
+    """The nodes whose input is a step late."""
+    later: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
+    """What is left to do of nodes whose output is known, when their input is there."""
     stated: set[str] = field(default_factory=set[str])
     """The nodes whose reset the file's metadata states."""
 
@@ -78,6 +95,35 @@ class Step:
             return value
         return self.add(snn.ScaleOp([value], kind, {"factor": self.constant(np.ones(()))}, node))
 
+    def kind(self, signal: SSAValue, *, at_port: bool = False) -> ElementType:
+        """The type of what a signal carries: spikes, their counts, or graded values, as which ports may scale them."""
+        seen = set[SSAValue]()
+        while signal not in seen and not (at_port and self.area != 1):
+            seen.add(signal)
+            op = signal.owner
+            if isinstance(op, nir.FlattenOp | nir.DelayOp):
+                signal, at_port = op.input, True
+            elif isinstance(op, nir.ThresholdOp):
+                return i1
+            elif isinstance(op, nir.LIFOp) and self.scheme["lif_height"] != "1":
+                break
+            elif isinstance(op, nir.NodeOp) and op.SPIKING:
+                return i32 if self.scheme.flag("multi") else i1
+        return self.element
+
+    def arriving_late(self, node: nir.NodeOp, x: Arriving) -> Arriving:
+        """What arrived at a node one step ago, 0 before."""
+        shape = nir.shape_of(node.input)
+        assert shape is not None
+        state = self.state(node.node.data, "x", shape, np.zeros(()), self.kind(node.input, at_port=True))
+        self.late.append(node.node.data)
+
+        def keep() -> None:
+            self.nexts[state] = self.as_type(x(), state.type, node.node.data)
+
+        self.later.append(keep)
+        return lambda: state
+
     def plus(self, value: SSAValue, constant: Array, node: str) -> SSAValue:
         """Add a constant; adding zeros is left out."""
         if not np.any(constant):
@@ -89,13 +135,13 @@ class Step:
         properties: dict[str, Attribute | None] = {"decay": self.constant(decay), "gain": self.constant(gain)}
         return self.add(snn.FilterOp([x, state], state.type, properties, node))
 
-    def fire(self, v: SSAValue, threshold: Array, node: str) -> SSAValue:
-        """The spikes of v."""
+    def fire(self, v: SSAValue, threshold: Array, node: str, element: ElementType = i1) -> SSAValue:
+        """The spikes of v, or their number."""
         properties: dict[str, Attribute | None] = {
             "threshold": self.constant(threshold),
             "compare": StringAttr(self.scheme["compare"]),
         }
-        return self.add(snn.FireOp([v], tensor(snn.tensor_of(v).get_shape(), i1), properties, node))
+        return self.add(snn.FireOp([v], tensor(snn.tensor_of(v).get_shape(), element), properties, node))
 
 
 def shape_of(op: nir.NodeOp) -> nir.Shape:

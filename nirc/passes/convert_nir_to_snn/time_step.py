@@ -170,21 +170,8 @@ def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
         return None, "r is 1 everywhere and tau is physical, so the parameters say nothing about dt"
     found = dict[float, str]()
     for encoding in _ENCODINGS:
-        estimates = [*coded_if]
-        silent = False
-        for tau, gain, required in pairs:
-            if np.all(gain == 1):
-                silent = silent or required
-            elif np.all(gain > 0) and (required or encoding is _ENCODINGS[0]):
-                estimates.append(
-                    np.broadcast_to(encoding.estimate(tau, gain), np.broadcast_shapes(tau.shape, gain.shape))
-                )
-        if silent or not estimates:
-            continue
-        flat = np.concatenate([np.ravel(item) for item in estimates])
-        low, high = float(flat.min()), float(flat.max())
-        dt = float(f"{(low + high) / 2:.1e}")
-        if low > 0 and high - low <= _SPREAD * high and abs(dt - high) <= _SPREAD * high and dt < smallest:
+        dt, flat = _decoded(encoding, pairs, coded_if, smallest)
+        if dt is not None:
             source = (
                 f"{encoding.formula}, as {encoding.writers} write it"
                 if leaky
@@ -197,6 +184,33 @@ def _from_encoding(nodes: list[nir.NeuronOp]) -> tuple[TimeStep | None, str]:
     if found:
         return None, f"the parameters encode several: {'; '.join(found.values())}"
     return None, "no exporter's encoding gives one round constant over all neurons"
+
+
+def _decoded(
+    encoding: _Encoding, pairs: Sequence[tuple[Array, Array, bool]], others: Sequence[Array], smallest: float
+) -> tuple[float | None, Array]:
+    """The one round dt below every tau that an encoding gives, if it does, and its estimates."""
+    estimates = [*others]
+    silent = False
+    for tau, gain, required in pairs:
+        if np.all(gain == 1):
+            silent = silent or required
+        elif np.all(gain > 0) and (required or encoding is _ENCODINGS[0]):
+            estimates.append(np.broadcast_to(encoding.estimate(tau, gain), np.broadcast_shapes(tau.shape, gain.shape)))
+    if silent or not estimates:
+        return None, np.zeros(0)
+    flat = np.concatenate([np.ravel(item) for item in estimates])
+    low, high = float(flat.min()), float(flat.max())
+    dt = float(f"{(low + high) / 2:.1e}")
+    agree = low > 0 and high - low <= _SPREAD * high and abs(dt - high) <= _SPREAD * high and dt < smallest
+    return dt if agree else None, flat
+
+
+def encoded_dt(nodes: Sequence[nir.NeuronOp], writer: str) -> float | None:
+    """The dt that the parameters of leaky neurons encode as a writer does."""
+    (encoding,) = (encoding for encoding in _ENCODINGS if encoding.writers == writer)
+    smallest = min(float(tau.min()) for node in nodes for _, tau in taus(node))
+    return _decoded(encoding, [pair for node in nodes for pair in _gain_pairs(node)], (), smallest)[0]
 
 
 def _estimates(flat: Array) -> str:

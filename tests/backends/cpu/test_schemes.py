@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,39 +82,58 @@ def neurons(*, leak: float = 0.0, reset: float = 0.0) -> str:
 PLAIN, LEAKY = neurons(), neurons(leak=0.125, reset=-0.25)
 
 
-def check(tmp_path: Path, text: str, scheme: str, precision: str, drive: int = 1) -> Counter[str]:
-    """Events and numbers, so many times as large, two samples; returns the spikes of each node."""
+def check(
+    tmp_path: Path, text: str, scheme: str, precision: str, make: Callable[..., Array], *batch: int
+) -> Counter[str]:
+    """A raster, of several samples or one; returns the spikes of each node."""
     path = tmp_path / "model.mlir"
     path.write_text(text)
     pair = Pair(path, dt=DT, scheme=scheme, precision=precision)
-    spikes = Counter[str]()
-    for n, make in enumerate((events, graded)):
-        results = pair.run({"x": drive * make(np.random.default_rng(n), 80, 2, WIDTH)})
-        spikes.update({name: int(values.sum()) for name, values in results.items() if values.dtype == np.bool_})
-    return spikes
+    results = pair.run({"x": 3 * make(np.random.default_rng(0), 160, *batch, WIDTH)})
+    return Counter({name: int(values.sum()) for name, values in results.items() if name.endswith(".spikes")})
 
 
-@pytest.mark.parametrize("precision", ["f32", "f64"])
+@pytest.mark.parametrize(("precision", "make"), [("f32", events), ("f64", graded)])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_scheme(tmp_path: Path, scheme: str, precision: str) -> None:
-    # Norse divides the input by the time constant and passes r over.
-    spikes = check(tmp_path, PLAIN, scheme, precision, drive=12 if "norse" in scheme else 1)
-    assert spikes.keys() >= {"lif.spikes", "cuba_lif.spikes", "if.spikes", "threshold.spikes"}
+def test_a_scheme(tmp_path: Path, scheme: str, precision: str, make: Callable[..., Array]) -> None:
+    spikes = check(tmp_path, PLAIN, scheme, precision, make, 2)
+    assert spikes.keys() == {"lif.spikes", "cuba_lif.spikes", "if.spikes", "threshold.spikes"}
     assert min(spikes.values()) > 3
 
 
-CHANGES = [f"{option}={value}" for option, values in OPTIONS.items() for value in values]
+STORED = "spike_from=old,reset_at=pre_leak"
+BESIDE = {
+    "leak=none": "v_init=0",
+    "mem_uses=exact": "decay_mem=exp,decay_syn=exp",
+    "spike_from=old": "reset_at=pre_leak",
+    **{f"reset_at={at}": "spike_from=old" for at in ("pre_leak", "post_leak", "double")},
+    **{f"reset_at_{of}={at}": STORED for of in ("cuba", "rec") for at in ("post_leak", "double")},
+}
+"""What an option needs beside it."""
+DEFAULT = SCHEMES["nir-euler"].options
+SAME = ("reset_at_cuba=pre_leak", "reset_at_rec=pre_leak")
+"""What spikes of the stored v have already."""
+CHANGES = [
+    change
+    for option, values in OPTIONS.items()
+    for value in values
+    if value != DEFAULT[option] and (change := f"{option}={value}") not in SAME
+]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change", [*CHANGES, f"{STORED},reset=subtract,multi=true", "multi=true,compare=>=,reset=zero"]
+)
 def test_an_option(tmp_path: Path, change: str) -> None:
     """On neurons that leak to elsewhere and fall below 0 where the scheme can."""
     gain = "" if change.startswith("if_gain") else ",if_gain=r"
+    beside = f",{BESIDE[change]}" if change in BESIDE else ""
     text = PLAIN if change == "leak=none" else LEAKY
-    assert sum(check(tmp_path, text, f"nir-euler{gain},{change}", "f32").values()) > 3
+    assert sum(check(tmp_path, text, f"nir-euler{gain},{change}{beside}", "f32", graded).values()) > 3
 
 
 @pytest.mark.parametrize("reset", ["zero", "v_reset", "subtract"])
 @pytest.mark.parametrize("at", ["reset_at=next", "prereset=true", "reset_at=next,compare=>=", "rec_cut=weight"])
 def test_resets_in_every_order(tmp_path: Path, reset: str, at: str) -> None:
-    assert sum(check(tmp_path, LEAKY, f"nir-exp-euler,if_gain=r,reset={reset},{at}", "f32").values()) > 10
+    scheme = f"nir-exp-euler,if_gain=r,reset={reset},{at}"
+    assert sum(check(tmp_path, LEAKY, scheme, "f32", events, 2).values()) > 10

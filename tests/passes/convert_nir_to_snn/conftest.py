@@ -9,8 +9,8 @@ import pytest
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
+from nirc import driver
 from nirc.dialects import snn
-from nirc.frontend.read_nir import read_nir
 from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.nir_infer_shapes import infer_shapes
 
@@ -32,16 +32,15 @@ def convert(ctx: Context, parse: Callable[[str], ModuleOp]) -> Callable[[str, Co
 
 
 @pytest.fixture(scope="session")
-def load(ctx: Context) -> Callable[[Path, ConvertNirToSnnPass], snn.NetworkOp]:
-    """A .nir file and the pass to the verified network."""
+def load(ctx: Context) -> Callable[..., snn.NetworkOp]:
+    """A .nir file, the pass, and fixes that the file needs, to the verified network."""
 
-    def run(path: Path, conversion: ConvertNirToSnnPass) -> snn.NetworkOp:
-        reading = read_nir(str(path))
-        assert reading.faults == []
-        assert infer_shapes(reading.module) == []
-        conversion.apply(ctx, reading.module)
-        reading.module.verify()
-        (network,) = reading.module.ops
+    def run(path: Path, conversion: ConvertNirToSnnPass, fixes: tuple[str, ...] = ()) -> snn.NetworkOp:
+        module = driver.load(path, fixes=fixes).module
+        assert infer_shapes(module) == []
+        conversion.apply(ctx, module)
+        module.verify()
+        (network,) = module.ops
         assert isinstance(network, snn.NetworkOp)
         return network
 

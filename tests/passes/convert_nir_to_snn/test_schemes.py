@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, f64, i1, i32
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import snn
@@ -123,12 +123,23 @@ def norse_cuba(reset: tuple[str, float]) -> Steps:
 def prereset(gains: Steps, threshold: float) -> Steps:
     """p = v > thr; f(v) - p thr decides; v' = f(v) - z thr."""
     fire, reset = ("fire", ">", threshold), ("reset", "subtract", threshold)
-    return [*gains[:-1], fire, gains[-1], reset, fire, reset]
+    return [fire, *gains, reset, fire, reset]
+
+
+def counting(gains: Steps) -> Steps:
+    """n = floor(v / thr) where v >= thr; v' = f(v) - n thr"""
+    return [*gains, ("fire", ">=", THRESHOLD), ("reset", "subtract", THRESHOLD)]
 
 
 NORSE_LIF: Steps = [("filter", A, 1 - A), ("add", (1 - A) * LEAK), ("fire", ">", THRESHOLD), ("reset", "value", 0.0)]
 UNIT_LIF: Steps = [("filter", A, 1.0)]
 UNIT_CUBA: Steps = [("filter", B, 1.0), ("filter", A, 1.0)]
+COURSE = R * TAU_SYN / (TAU_SYN - TAU) * (EXP_B - EXP_A)
+"""What a current of 1 at the beginning of a step has given v at its end."""
+PLAIN_LIF, PLAIN_CUBA = lif(v_leak=0, v_reset=0), cuba_lif(v_leak=0, v_reset=0)
+FIRE: tuple[Any, ...] = ("fire", ">", THRESHOLD)
+TAKE: tuple[Any, ...] = ("reset", "subtract", THRESHOLD)
+TO_0: tuple[Any, ...] = ("reset", "value", 0.0)
 
 EXPECTED: dict[tuple[str, str], tuple[str, Steps]] = {
     ("nir-euler", "lif"): (lif(), nir_lif(A)),
@@ -148,6 +159,57 @@ EXPECTED: dict[tuple[str, str], tuple[str, Steps]] = {
     # reset_at next: v' is what the threshold was tested on, the reset happens a step later.
     ("snntorch-native", "lif"): (FOLDED_LIF, prereset(UNIT_LIF, HIGH_LIF)[:-1]),
     ("snntorch-native", "cuba_lif"): (FOLDED_CUBA, prereset(UNIT_CUBA, HIGH_CUBA)[:-1]),
+    ("nir-exact-zoh", "lif"): (lif(), nir_lif(EXP_A)),
+    ("nir-exact-zoh", "cuba_lif"): (
+        cuba_lif(),
+        [
+            ("filter", EXP_A, COURSE),
+            ("scale", (R * (1 - EXP_A) - COURSE) * W),
+            ("sum",),
+            ("filter", EXP_B, W * (1 - EXP_B)),
+            *nir_lif(EXP_A)[1:],
+        ],
+    ),
+    ("sinabs", "lif"): (PLAIN_LIF, counting([("filter", EXP_A, 1.0)])),
+    ("sinabs", "cuba_lif"): (PLAIN_CUBA, counting([("filter", EXP_B, 1.0), ("filter", EXP_A, 1.0)])),
+    # v_leak is a bias current; an input enters i before i decays.
+    ("rockpool", "lif"): (lif(v_reset=0), counting([("filter", EXP_A, 1.0), ("add", LEAK)])),
+    ("rockpool", "cuba_lif"): (
+        cuba_lif(v_reset=0),
+        counting([("filter", EXP_B, EXP_B), ("filter", EXP_A, 1.0), ("add", LEAK)]),
+    ),
+    # The spikes are those of the stored v; the threshold is taken off after the leak, of a CubaLIF before it.
+    ("spyx", "lif"): (PLAIN_LIF, [FIRE, *UNIT_LIF, TAKE]),
+    ("spyx", "cuba_lif"): (PLAIN_CUBA, [FIRE, TAKE, *UNIT_CUBA]),
+    ("spyx-0.1", "lif"): (PLAIN_LIF, [FIRE, ("filter", A, DT / TAU), TAKE]),
+    ("spyx-0.1", "cuba_lif"): (
+        PLAIN_CUBA,
+        [FIRE, TAKE, ("filter", B, W * DT / TAU_SYN), ("filter", A, 1.0), TAKE],
+    ),
+    ("nengo", "lif"): (
+        PLAIN_LIF,
+        [("filter", EXP_A, 1 - EXP_A), FIRE, TO_0, ("clamp", 0.0), ("scale", 1 / DT)],
+    ),
+    # v integrates the current of the step before.
+    ("nengo", "cuba_lif"): (
+        PLAIN_CUBA,
+        [("filter", EXP_A, R * (1 - EXP_A)), FIRE, TO_0, ("clamp", 0.0), ("filter", B, W * (1 - B))],
+    ),
+    ("lava", "lif"): (PLAIN_LIF, [("filter", A, DT / TAU), FIRE, TO_0]),
+    ("lava", "cuba_lif"): (PLAIN_CUBA, [("filter", B, W * (1 - B)), ("filter", A, R * DT / TAU), FIRE, TO_0]),
+    ("lava-nir", "lif"): (PLAIN_LIF, [("filter", A, DT / TAU), FIRE, TO_0]),
+    ("lava-nir", "cuba_lif"): (PLAIN_CUBA, [("filter", B, W * (1 - B)), ("filter", A, R * DT / TAU), FIRE, TO_0]),
+    ("spikingjelly", "lif"): (lif(), [*nir_lif(A)[:2], ("fire", ">=", THRESHOLD), ("reset", "value", RESET)]),
+    ("spikingjelly", "cuba_lif"): (
+        cuba_lif(),
+        [*nir_cuba(A, B)[:3], ("fire", ">=", THRESHOLD), ("reset", "value", RESET)],
+    ),
+    ("sc-neurocore", "lif"): (lif(), nir_lif(A)),
+    ("sc-neurocore", "cuba_lif"): (cuba_lif(), nir_cuba(A, B)),
+    ("sc-neurocore-subtract", "lif"): (lif(), nir_lif(A, ("subtract", THRESHOLD - RESET))),
+    ("sc-neurocore-subtract", "cuba_lif"): (cuba_lif(), nir_cuba(A, B, ("subtract", THRESHOLD - RESET))),
+    ("s2-nir", "lif"): (FOLDED_LIF, [*UNIT_LIF, ("fire", ">", HIGH_LIF), TO_0]),
+    ("s2-nir", "cuba_lif"): (FOLDED_CUBA, [*UNIT_CUBA, ("fire", ">", HIGH_CUBA), TO_0]),
 }
 
 
@@ -235,6 +297,20 @@ def test_auto_takes_r_where_dt_is_one(convert: Convert) -> None:
         ("reset_if=subtract", if_(), 2, ("reset", "subtract", THRESHOLD - RESET)),
         ("reset_if=subtract", lif(), 3, ("reset", "value", RESET)),
         ("reset=zero,reset_lif=subtract", lif(), 3, ("reset", "subtract", THRESHOLD - RESET)),
+        ("syn_order=input_first", cuba_lif(), 0, ("filter", B, B * W * (1 - B))),
+        ("lif_order=input_first", lif(), 0, ("filter", A, A * R * (1 - A))),
+        ("lif_order=input_first", li(), 0, ("filter", A, A * R * (1 - A))),
+        ("li_order=input_first", li(), 0, ("filter", A, A * R * (1 - A))),
+        ("li_order=input_first", lif(), 0, ("filter", A, R * (1 - A))),
+        ("lif_order=input_first,li_order=leak_first", li(), 0, ("filter", A, R * (1 - A))),
+        ("li_order=leak_first,lif_order=input_first", li(), 0, ("filter", A, R * (1 - A))),
+        ("mem_uses=old", cuba_lif(), 0, ("filter", A, R * (1 - A))),
+        ("mem_uses=old", cuba_lif(), 4, ("filter", B, W * (1 - B))),
+        ("floor=0", lif(), 4, ("clamp", 0.0)),
+        ("floor=-thr", lif(), 4, ("clamp", -THRESHOLD)),
+        ("floor=0", if_(), 3, ("clamp", 0.0)),
+        ("floor_if=-thr", if_(), 3, ("clamp", -THRESHOLD)),
+        ("lif_height=1/dt", lif(), 4, ("scale", 1 / DT)),
         ("reset=auto", lif(), 3, ("reset", "value", RESET)),
         ("reset=auto", lif(v_reset=0), 3, ("reset", "value", 0.0)),
     ],
@@ -243,6 +319,41 @@ def test_an_option_changes_its_coefficient(
     convert: Convert, option: str, text: str, index: int, expected: tuple[Any, ...]
 ) -> None:
     assert [steps(convert(text, at(f"nir-euler,{option}")))[index]] == near([expected])
+
+
+def test_no_reset_means_no_op(convert: Convert) -> None:
+    assert steps(convert(lif(), at("nir-euler,reset=none"))) == near(nir_lif(A)[:-1])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_spike_or_their_number(convert: Convert, scheme: str) -> None:
+    """Sinabs and Rockpool count; a LIF of Nengo's gives numbers of its own."""
+    counts = scheme in ("sinabs", "rockpool")
+    for node in ("cuba_lif", "lif"):
+        network = convert(EXPECTED[scheme, node][0], at(scheme))
+        (output,) = network.output_values
+        expected = f64 if (scheme, node) == ("nengo", "lif") else i32 if counts else i1
+        assert snn.tensor_of(output).element_type == expected
+
+
+def test_equal_time_constants_have_an_exact_step_too(convert: Convert) -> None:
+    """k = r a dt/tau, which is also what close ones tend to."""
+    for tau_syn, rel in ((TAU, 1e-12), (TAU * (1 + 1e-9), 1e-8)):
+        text = cuba_lif().replace(f"{TAU_SYN:.17e}", f"{tau_syn:.17e}")
+        ((_, decay, gain), (_, direct), *_) = steps(convert(text, at("nir-exact-zoh")))
+        k = R * EXP_A * DT / TAU
+        assert (decay, gain, direct) == pytest.approx((EXP_A, k, (R * (1 - EXP_A) - k) * W), rel=rel)
+
+
+def test_an_impulse_jumps_at_the_end_of_an_exact_step(convert: Convert) -> None:
+    expected = [("filter", EXP_A, COURSE), ("filter", EXP_B, W / TAU_SYN), *nir_lif(EXP_A)[1:]]
+    assert steps(convert(cuba_lif(), at("nir-exact-zoh,input=impulse"))) == near(expected)
+
+
+def test_spikes_can_be_counted_above_zero_only(convert: Convert) -> None:
+    text = lif(v_leak=0).replace(f"{THRESHOLD:.17e}", f"{0:.17e}")
+    with pytest.raises(PassFailedException, match=r"node 'n' \(LIF\), v_threshold: 0, must be > 0 where spikes are"):
+        convert(text, at("sinabs"))
 
 
 def test_no_leak_means_no_constant(convert: Convert) -> None:
@@ -278,8 +389,8 @@ def test_a_reset_to_a_value_at_the_next_step_is_before_the_leak_of_a_lif(convert
 def test_a_reset_to_a_value_at_the_next_step_takes_the_input_of_a_cuba_lif_away(convert: Convert) -> None:
     fire, synapse = ("fire", ">", THRESHOLD), ("filter", B, W * (1 - B))
     expected = [
-        synapse,
         fire,
+        synapse,
         ("filter", A, R * (1 - A)),
         ("add", (1 - A) * LEAK),
         ("reset", "value", RESET),
@@ -522,7 +633,7 @@ def test_snntorch_refuses_a_gain_that_is_not_tau_over_dt(convert: Convert) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("brian", r"unknown scheme 'brian'; known: nir-euler, nir-exp-euler, norse, "),
+        ("brian", r"unknown scheme 'brian'; known: nir-euler, nir-exp-euler, nir-exact-zoh, norse, "),
         ("norse,speed=fast", r"scheme option 'speed' is unknown; known: decay_mem, decay_syn, clip, "),
         ("norse,compare=<", r"scheme option compare: '<' is not one of >, >="),
         ("norse,clip", r"scheme option clip: '' is not one of false, true"),
@@ -533,6 +644,17 @@ def test_snntorch_refuses_a_gain_that_is_not_tau_over_dt(convert: Convert) -> No
         ("norse,reset=zero,reset=subtract", r"scheme option reset is given 2 times; give it once"),
         ("norse,clip=true,compare=>,clip=true", r"scheme option clip is given 2 times; give it once"),
         ("norse,if_decay=nan", r"scheme option if_decay: 'nan' is not a number in \[0, 1\]"),
+        (
+            "nir-euler,spike_from=old",
+            r"reset_at=post does not go with spike_from=old; give reset_at=pre_leak\|post_leak\|double",
+        ),
+        ("spyx,reset_at=next", r"reset_at=next does not go with spike_from=old; "),
+        ("norse,reset_at_rec=double", r"reset_at_rec=double does not go with spike_from=new; give .*=post\|next$"),
+        ("snntorch,reset_at=next", r"prereset=true is a reset at once; give reset_at=post, or prereset=false"),
+        ("snntorch,input=impulse", r"fold_thr=true divides by the gain of an input that is held; give input=held"),
+        ("nir-euler,mem_uses=exact", r"mem_uses=exact does not go with decay_mem=euler; give decay_mem=exp"),
+        ("nir-exact-zoh,gain_syn=unit", r"mem_uses=exact does not go with gain_syn=unit; give gain_syn=w\(1-b\)"),
+        ("nir-exact-zoh,syn_order=input_first", r"mem_uses=exact does not go with syn_order=input_first; "),
     ],
 )
 def test_what_is_no_scheme_is_refused(text: str, message: str) -> None:
@@ -571,11 +693,20 @@ def test_true_in_any_case(value: str) -> None:
         "norse",
         "norse,reset=subtract",
         "norse,reset=subtract,reset_lif=zero",
-        "snntorch,v_init=v_leak,clip=false",
+        "snntorch,clip=false,v_init=v_leak",
         "nir-euler,if_decay=0.5",
+        "rockpool,lif_order=input_first",
+        "spyx,reset_at=double",
+        "spyx,reset_at_rec=double",
+        "spyx,reset_at_cuba=post_leak,reset_at_rec=double",
+        "sinabs,floor=0",
+        "sinabs,floor=0,floor_if=none",
+        "nengo,mem_uses=new",
+        *SCHEMES,
     ],
 )
 def test_a_scheme_is_spelled_so_that_it_reads_back(text: str) -> None:
     scheme = parse_scheme(text)
+    assert scheme.spelling == text
     assert parse_scheme(scheme.spelling).options == scheme.options
     assert scheme.spelling.startswith(text.split(",")[0])

@@ -7,7 +7,7 @@ builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.
     %lif = snn.filter %0, %v {decay = dense<1.000000e+00> : tensor<f64>, gain = dense<1.000000e+00> : tensor<f64>, node = "lif"} : (tensor<2xf64>, tensor<2xf64>) -> tensor<2xf64>
     %lif_1 = snn.fire %lif {threshold = dense<5.000000e-01> : tensor<f64>, compare = ">", node = "lif"} : (tensor<2xf64>) -> tensor<2xi1>
     %lif_2 = snn.reset %lif, %lif_1 {kind = "value", amount = dense<0.000000e+00> : tensor<f64>, node = "lif"} : (tensor<2xf64>, tensor<2xi1>) -> tensor<2xf64>
-    %1, %2 = snn.delay %lif_1, %ring {steps = dense<1> : tensor<i32>, node = "d"} : (tensor<2xi1>, tensor<1x2xi1>) -> (tensor<2xi1>, tensor<1x2xi1>)
-    snn.yield %lif_1, %1, %lif_2, %2 : tensor<2xi1>, tensor<2xi1>, tensor<2xf64>, tensor<1x2xi1>
+    %d, %d_1 = snn.delay %lif_1, %ring {steps = dense<1> : tensor<i32>, node = "d"} : (tensor<2xi1>, tensor<1x2xi1>) -> (tensor<2xi1>, tensor<1x2xi1>)
+    snn.yield %lif_1, %d, %lif_2, %d_1 : tensor<2xi1>, tensor<2xi1>, tensor<2xf64>, tensor<1x2xi1>
   }
 }

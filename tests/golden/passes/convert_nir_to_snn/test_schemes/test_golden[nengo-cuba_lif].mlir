@@ -1,0 +1,11 @@
+builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.001 s">, #nir.assumption<"given", "scheme", "nengo: exponential decay, gains 1-a (LIF), w(1-b) (synapse), a neuron fires where v > threshold, an input value is a current that lasts one step">, #nir.assumption<"given", "reset", "to 0 for 'n'">], nir.dt = 1.000000e-03 : f64} {
+  snn.network @main attributes {inputs = ["x"], outputs = ["y"], states = [#snn.state<"n", "i", dense<0.000000e+00> : tensor<f32>>, #snn.state<"n", "v", dense<0.000000e+00> : tensor<f32>>], scheme = "nengo"} {
+  ^bb0(%x: tensor<2xf32>, %i: tensor<2xf32>, %v: tensor<2xf32>):
+    %n = snn.filter %i, %v {decay = dense<0.951229453> : tensor<f32>, gain = dense<0.14631173> : tensor<f32>, node = "n"} : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    %n_1 = snn.fire %n {threshold = dense<1.500000e+00> : tensor<f32>, compare = ">", node = "n"} : (tensor<2xf32>) -> tensor<2xi1>
+    %n_2 = snn.reset %n, %n_1 {kind = "value", amount = dense<0.000000e+00> : tensor<f32>, node = "n"} : (tensor<2xf32>, tensor<2xi1>) -> tensor<2xf32>
+    %n_3 = snn.clamp %n_2 {low = dense<0.000000e+00> : tensor<f32>, node = "n"} : (tensor<2xf32>) -> tensor<2xf32>
+    %n_4 = snn.filter %x, %i {decay = dense<8.000000e-01> : tensor<f32>, gain = dense<4.000000e-01> : tensor<f32>, node = "n"} : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
+    snn.yield %n_1, %n_4, %n_3 : tensor<2xi1>, tensor<2xf32>, tensor<2xf32>
+  }
+}
