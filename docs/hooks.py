@@ -220,13 +220,10 @@ def _variable_docs(body: list[ast.stmt]) -> dict[str, str]:
 def scheme_list() -> str:
     """The schemes in one table."""
     rows = (
-        (f"[`{scheme.name}`](/schemes/{scheme.name}.md)", _value(scheme.dt), *(_code(scheme[key]) for key in _SHOWN))
+        (f"[`{scheme.name}`](/schemes/{scheme.name}.md)", _escaped(scheme.about), _escaped(scheme.source))
         for scheme in SCHEMES.values()
     )
-    return table(("scheme", "its own dt", *_SHOWN), rows)
-
-
-_SHOWN = ("decay_mem", "gain_lif", "gain_syn", "compare", "reset", "reset_at", "rec_cut")
+    return table(("scheme", "what it computes", "known from"), rows)
 
 
 def scheme_options() -> str:
@@ -277,7 +274,9 @@ def scheme_page(scheme: Scheme) -> str:
     )
     parts = [
         f"# {scheme.name}",
-        *_scheme_about(scheme),
+        f"{_escaped(scheme.about[0].upper() + scheme.about[1:])}.",
+        f"Known from: {_escaped(scheme.source)}. "
+        f"Node types that the simulator's own importer takes: {', '.join(map(_code, sorted(scheme.imports)))}.",
         f"Asked for by `--scheme {scheme.name}`; single options change it: `--scheme {scheme.name},OPTION=VALUE`. "
         f"The simulator itself takes a step of {scheme.dt:g} by default; nirc only names that among the candidates.",
         "## What it chooses",
@@ -291,16 +290,6 @@ def scheme_page(scheme: Scheme) -> str:
         *(f"### {kind}\n\n```text\n{_step(scheme, kind)}\n```" for kind in _NEURONS),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _scheme_about(scheme: Scheme) -> Iterator[str]:
-    """What the table says of a scheme, as far as it does."""
-    if about := getattr(scheme, "about", ""):
-        yield f"{_escaped(about[0].upper() + about[1:])}."
-    if source := getattr(scheme, "source", ""):
-        yield f"Known from: {_escaped(source)}."
-    if imports := getattr(scheme, "imports", ()):
-        yield f"Node types that the simulator's own importer takes: {', '.join(map(_code, sorted(imports)))}."
 
 
 def _step(scheme: Scheme, kind: str) -> str:
