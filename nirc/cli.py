@@ -220,8 +220,8 @@ def cli() -> None:
 @click.option(
     "--emit",
     metavar="nir|snn|CHIP|loops|llvm|FORMAT",
-    help="Print the IR of this level instead of the target's format; or write another format of the target cpu: "
-    "obj (default), asm, shared, llvmir.",
+    help="Print the IR of this level instead of the target's format; or write another format: of the target cpu obj "
+    "(default), asm, shared, llvmir; of loihi2 json (default), net. So does an ending of OUT.",
 )
 @_model_options
 @_chip_options
@@ -245,7 +245,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
-    binary = (target, emit) in (("nir", None), ("cpu", None), ("cpu", "obj"), ("cpu", "shared"))
+    binary = (target, emit) in (("nir", None), ("cpu", None), ("cpu", "obj"), ("cpu", "shared"), ("loihi2", "net"))
     if binary and output == "-" and sys.stdout.isatty():
         raise click.UsageError(f"what --target {target} writes is binary; give -o OUT")
     if emit is not None and flags["pass_pipeline"] is not None:
@@ -256,6 +256,8 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     watch = _instrumentation(flags)
     early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
     form = emit if target is not None and emit in driver.backend(target).formats else None
+    if emit is None and flags["pass_pipeline"] is None:
+        form = driver.form_of(target, output)
     with _faults(model, early):
         ir = (emit is not None and form is None) or target is None
         program = driver.compile(
@@ -267,6 +269,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
             strict=flags["strict"],
             watch=watch,
             **_of(flags, *_OPTIONS, *_C_OPTIONS, "template"),
+            form=form,
         )
         limit = flags["elide_weights_larger_than"]
         files = {"": program.text(limit).encode()} if ir else program.files(form)
@@ -349,7 +352,7 @@ def _list(*, passes: bool, targets: bool) -> None:
 @_model_options
 @_chip_options
 def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
-    """Run MODEL, or a chip's configuration (.json), on a raster."""
+    """Run MODEL, or a chip's configuration (.json, .net), on a raster."""
     from nirc import driver
     from nirc.frontend import rasters
 
@@ -391,7 +394,7 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
 
 
 def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
-    if model.endswith(".json"):
+    if driver.is_config(model):
         unset = {"dt": "auto", "precision": "f32", "strict": False}
         useless = ["--fix"] if flags["fixes"] else list[str]()
         named = (name for name in (*_OPTIONS, "strict") if name != "chip")

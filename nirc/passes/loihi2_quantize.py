@@ -12,6 +12,9 @@ A population has one scale sigma; v_int = 64 sigma v. With M the largest weight 
 Where no candidate will do sigma is the first of them, or as large as the bounds let it, whereby v may have less below 0
 where it cannot saturate whatever comes; weights then use fewer bits. With weight_splits
 n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
+
+For lava-dl's netx files: k = 0 everywhere, one sign mode for all that feeds a population, biases of exponent 6, and v
+starts at 0, which is a choice that is told.
 """
 
 from __future__ import annotations
@@ -37,25 +40,30 @@ _HEADROOM = 4096
 _MOST_A = LIMITS.state >> 6
 """What u holds, in units of a."""
 
+NETX_BIAS_EXP = 6
+"""Of all biases in netx files."""
+
 
 @dataclass(frozen=True)
 class Loihi2QuantizePass(ModulePass):
     """Make the numbers of every `loihi2.network` integers.
 
     weight_splits: connections side by side that share a path's weights.
+    form: `net` for numbers that a netx file can hold.
     Raises PassFailedException with every parameter that no integer could stand for.
     """
 
     name = "loihi2-quantize"
 
     weight_splits: int | str | None = None
+    form: str | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         splits = self.splits()
         faults = list[str]()
         for network in op.ops:
             if isinstance(network, loihi2.NetworkOp) and not network.quantized():
-                found = [_Population(part, inputs) for part, inputs in inputs_of(network)]
+                found = [_Population(part, inputs, netx=self.form == "net") for part, inputs in inputs_of(network)]
                 wrong = [fault for population in found for fault in population.faults()]
                 wrong += _lost([population for population in found if not any(population.faults())])
                 faults += [*wrong, *structural_violations(network)] if wrong else []
@@ -69,6 +77,8 @@ class Loihi2QuantizePass(ModulePass):
         text = "1" if self.weight_splits is None else str(self.weight_splits)
         if not text.isdecimal() or not 1 <= int(text) <= 4:
             raise PassFailedException(f"weight splits '{text}', must be 1 to 4 connections a path")
+        if int(text) > 1 and self.form == "net":
+            raise PassFailedException(f"weight splits {text}: a layer of a netx file has one matrix")
         return int(text)
 
 
@@ -82,11 +92,11 @@ def inputs_of(network: loihi2.NetworkOp) -> list[tuple[loihi2.NeuronsOp, list[lo
     return [(op, found[name]) for name, op in network.neurons().items()]
 
 
-def bias_fields(bias: Array) -> tuple[Array, Array]:
-    """Mantissa and exponent of whole numbers' nearest, the smallest exponent that does."""
+def bias_fields(bias: Array, least: int = 0) -> tuple[Array, Array]:
+    """Mantissa and exponent of whole numbers' nearest, the smallest exponent that does, from `least` on."""
     most = LIMITS.bias_mant[1]
-    exponent = np.zeros(bias.shape, np.int64)
-    for _ in range(LIMITS.bias_exp[1]):
+    exponent = np.full(bias.shape, least, np.int64)
+    for _ in range(least, LIMITS.bias_exp[1]):
         exponent += np.abs(np.rint(bias / 2.0**exponent)) > most
     return np.rint(bias / 2.0**exponent).astype(np.int64), exponent
 
@@ -105,8 +115,8 @@ def _reach(op: loihi2.SynapsesOp) -> Array:
 class _Population:
     """A population with what feeds it, and its scale."""
 
-    def __init__(self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp]):
-        self.op, self.inputs = op, inputs
+    def __init__(self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp], *, netx: bool):
+        self.op, self.inputs, self.netx = op, inputs, netx
         real = {name: float(op.numbers(name)) for name in ("du", "dv", "vth")}
         self.real = real
         self.du = int(np.clip(np.rint(real["du"]), *LIMITS.decay))
@@ -127,7 +137,7 @@ class _Population:
         most = min(*bounds, headroom)
         if largest == 0:
             return most if (vth or silent) and np.isfinite(most) else 1 / 64
-        exponents = range(1 if convolutions else LIMITS.weight_exp[1] + 1)
+        exponents = range(1 if convolutions or self.netx else LIMITS.weight_exp[1] + 1)
         candidates = [254 * 2.0**e / largest for e in exponents]
         fitting = [sigma for sigma in candidates if sigma <= most]
         return fitting[-1] if fitting else min(candidates[0], *bounds, max(headroom, unsaturated))
@@ -140,7 +150,7 @@ class _Population:
         v = max((u + bias) * 4096 / self.dv if self.dv else np.inf, start)
         if not np.isfinite(v) and self.op.silent is not None:
             v = 32 * max(u, bias, start)  # what integrates without a leak has no bound
-        largest = (LIMITS.bias_mant[1] << LIMITS.bias_exp[1]) / 64
+        largest = (LIMITS.bias_mant[1] << (NETX_BIAS_EXP if self.netx else LIMITS.bias_exp[1])) / 64
         ends = ((_MOST_A, u), (largest, bias), (LIMITS.vth[1], self.real["vth"]), (_MOST_A, v))
         *bounds, unsaturated = (end / value if value else np.inf for end, value in ends)
         return bounds, unsaturated
@@ -167,7 +177,31 @@ class _Population:
 
     def vanishing(self) -> Iterator[loihi2.SynapsesOp]:
         """The connections of which rounding leaves nothing."""
-        return (op for op in self.inputs if not np.any(_rounded(op, self.sigma)[0]))
+        return (op for op in self.inputs if not np.any(self.rounded(op)[0]))
+
+    def bias_fields(self) -> tuple[Array, Array]:
+        """Mantissa and exponent of the biases."""
+        return bias_fields(self.bias * 64 * self.sigma, NETX_BIAS_EXP if self.netx else 0)
+
+    def rounded(self, op: loihi2.SynapsesOp, residue: Array | None = None) -> tuple[Array, int, str]:
+        """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
+        wanted = op.numbers(op.matrix) * self.sigma if residue is None else residue
+        signs = signs_of(wanted) if not self.netx else self.netx_signs()
+        most = 254 if signs == "MIXED" else 255
+        largest = float(np.abs(wanted).max(initial=0))
+        exponent = 0
+        while not (isinstance(op, loihi2.ConvOp) or self.netx) and largest / 2.0**exponent > most * (1 + 1e-9):
+            exponent += 1
+        by = 2 if signs == "MIXED" else 1
+        return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
+
+    def netx_signs(self) -> str:
+        """The sign mode that netx gives all that feeds a population."""
+        weights = [op.numbers(op.matrix) for op in self.inputs]
+        if all(np.all(w >= 0) for w in weights):
+            return "EXCITATORY"
+        # A small negative weight may round to 0, beside which the others count as of both signs.
+        return "MIXED"
 
     def start(self) -> Array | None:
         """v before the first step, so that `latency` steps of the bias alone lead to the value of the real ones."""
@@ -177,7 +211,7 @@ class _Population:
         v = np.zeros(self.op.given) if self.op.v is None else np.broadcast_to(self.op.numbers("v"), self.op.given)
         for _ in range(steps):
             v = (1 - self.real["dv"] / 4096) * v + self.bias
-        mant, exponent = bias_fields(self.bias * 64 * self.sigma)
+        mant, exponent = self.bias_fields()
         whole = np.rint(v * 64 * self.sigma).astype(np.int64)
         keep = 4096 - self.dv
         for _ in range(steps):
@@ -185,19 +219,6 @@ class _Population:
             # The smallest number whose kept part, rounded toward 0, is the rest.
             whole = np.sign(rest) * -(-np.abs(rest) * 4096 // keep)
         return whole if np.any(whole) else None
-
-
-def _rounded(op: loihi2.SynapsesOp, sigma: float, residue: Array | None = None) -> tuple[Array, int, str]:
-    """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
-    wanted = op.numbers(op.matrix) * sigma if residue is None else residue
-    signs = signs_of(wanted)
-    most = 254 if signs == "MIXED" else 255
-    largest = float(np.abs(wanted).max(initial=0))
-    exponent = 0
-    while not isinstance(op, loihi2.ConvOp) and largest / 2.0**exponent > most * (1 + 1e-9):
-        exponent += 1
-    by = 2 if signs == "MIXED" else 1
-    return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
 
 
 def _lost(found: list[_Population]) -> Iterator[str]:
@@ -232,6 +253,8 @@ def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Populati
     for edge in network.connections():
         for end in (edge.source.data, edge.target.data):
             edges.setdefault(end, []).append(edge)
+    if late := [population.op.node.data for population in found if population.netx and population.start() is not None]:
+        assume(module, "choice", "initial state", f"{listed(late)} start(s) at 0: a netx file holds no other start")
     for population in found:
         for op in population.inputs:
             _round_weights(op, population, splits, values, edges[op.process.data])
@@ -274,13 +297,13 @@ def _round_weights(
 ) -> None:
     """Round a connection in place, split where asked for; edges: those to and from it."""
     before = op.numbers(op.matrix)
-    weights, exponent, signs = _rounded(op, population.sigma)
+    weights, exponent, signs = population.rounded(op)
     after = weights * 2.0**exponent
     op.properties[op.matrix] = dense(np.asarray(weights, np.int32, order="C"))
     if isinstance(op, loihi2.MatrixOp):
         _set_format(op, exponent, signs)
         for n in range(1, splits):
-            weights, exponent, signs = _rounded(op, 1, before * population.sigma - after)
+            weights, exponent, signs = population.rounded(op, before * population.sigma - after)
             if not np.any(weights):
                 break
             _split(op, edges, n, weights, exponent, signs)
@@ -313,8 +336,8 @@ def _split(
 def _round_neurons(population: _Population, changes: _Changes) -> None:
     op, sigma, node = population.op, population.sigma, population.op.node.data
     lsb = 64 * sigma
-    start = population.start()
-    mant, exponent = bias_fields(population.bias * lsb)
+    start = None if population.netx else population.start()
+    mant, exponent = population.bias_fields()
     factor = np.ones(()) if op.v_scale is None else doubles(op.v_scale)
     for name, code, real, whole in (
         ("tau_syn", "du", population.real["du"] + 1, population.du + 1),

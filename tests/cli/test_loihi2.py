@@ -60,3 +60,40 @@ def test_weight_splits_are_loihis_alone(nirc: Nirc) -> None:
     result = nirc(EDGES, "--target", "speck", "--weight-splits", "2", "-o", "cfg.json")
     assert result.status == 1
     assert "weight_splits cannot be chosen" in result.lines[0]
+
+
+def test_netx_files(nirc: Nirc) -> None:
+    """By the ending; run again under the names of the model; --emit names the format too."""
+    np.save("in.npy", (np.random.default_rng(0).random((20, 2, 16, 16)) < 0.3).astype(np.uint8))
+    assert nirc(EDGES, "--target", "loihi2", "-o", "model.net").status == 0
+    assert nirc(EDGES, "--target", "loihi2", "--emit", "net", "-o", "same.bin").status == 0
+    assert Path("model.net").read_bytes() == Path("same.bin").read_bytes()
+    result = nirc("run", "model.net", "--input", "in.npy", "-o", "net.npz", "--record", "if2:v")
+    assert result.status == 0, result.err
+    assert any(line.startswith("  latency: the output 'output' answers 2 steps later") for line in result.lines)
+    assert nirc("run", EDGES, "--target", "loihi2", "--input", "in.npy", "-o", "snn.npz").status == 0
+    with np.load("net.npz") as found, np.load("snn.npz") as expected:
+        assert set(found.files) == {"output", "if2.v"}
+        # Of IF neurons without bias the two files hold the same numbers, at most by another scale.
+        assert (found["output"] != expected["output"]).mean() < 0.02
+        assert found["output"].any()
+
+
+def test_a_netx_file_is_written_whole_or_not_at_all(nirc: Nirc) -> None:
+    """Three layers of this network are more than a chain holds."""
+    result = nirc(ROOT / "examples" / "gestures.nir", "--target", "loihi2", "-o", "model.net")
+    assert result.status == 1
+    assert result.lines == [
+        f"{ROOT}/examples/gestures.nir: netx: node 'hidden': 2 populations, one for each time constant; a layer of "
+        "netx has one, the JSON file holds it"
+    ]
+    assert not Path("model.net").exists()
+
+
+def test_what_cannot_change_a_netx_file(nirc: Nirc) -> None:
+    assert nirc(EDGES, "--target", "loihi2", "-o", "model.net").status == 0
+    np.save("in.npy", np.zeros((2, 2, 16, 16), np.uint8))
+    result = nirc("run", "model.net", "--input", "in.npy", "-o", "out.npy", "--dt", "1")
+    assert result.lines == ["model.net: --dt cannot change a configuration, which runs as it is"]
+    result = nirc("run", "model.net", "--target", "xylo", "--input", "in.npy", "-o", "out.npy")
+    assert result.lines == ["model.net: a .net file is of the target loihi2, which has no generations"]

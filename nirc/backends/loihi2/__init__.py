@@ -1,4 +1,5 @@
-"""Target `loihi2`: Intel's Loihi 2 through Lava, from `nir` to a file that a few lines turn into Lava's processes."""
+"""Target `loihi2`: Intel's Loihi 2 through Lava, from `nir` to a file that a few lines turn into Lava's processes, or
+to lava-dl's own."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 def stages(options: Options) -> Stages:
     """From `nir` to what `Loihi2Target` can print."""
     vendor = options.mapping == "vendor"
-    quantize = Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits)
+    form = "net" if options.form == "net" else None
+    quantize = Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits, form)
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (
@@ -55,6 +57,18 @@ def _emit(module: ModuleOp, options: Options) -> bytes:
     return output.getvalue().encode()
 
 
+def _emit_net(module: ModuleOp, options: Options) -> bytes:
+    from nirc.backends.loihi2.write_net import write_net
+
+    return write_net(module)
+
+
+def _read_net(path: str) -> ModuleOp:
+    from nirc.backends.loihi2.read_net import read_net
+
+    return read_net(path)
+
+
 def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Loihi2Evaluator:
     return Loihi2Evaluator(network_of(module), batch, record)
 
@@ -73,9 +87,10 @@ def _summary(module: ModuleOp) -> list[str]:
 
 BACKEND = Backend(
     "loihi2",
-    "Intel Loihi 2 through Lava: a JSON file of Lava's processes",
+    "Intel Loihi 2 through Lava: a JSON file of Lava's processes, or lava-dl's netx file of a chain (.net)",
     stages,
     _emit,
     Runner("loihi2", _evaluator, _inputs),
-    Chip((), read_config, _summary, is_loihi2),
+    Chip((), read_config, _summary, is_loihi2, {"net": _read_net}),
+    formats={"json": _emit, "net": _emit_net},
 )
