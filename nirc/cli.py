@@ -87,17 +87,20 @@ _chip_options = _options(
     click.option("--calibrate", metavar="RASTER", help="Input of your task, by which scales are chosen."),
     click.option("--placement", metavar="NODE=CORE,...", help="Cores for some of the layers (speck)."),
     click.option("--weight-splits", metavar="N", help="Connections that share a path's weights, 1 to 4 (loihi2)."),
+    click.option(
+        "--inputs",
+        type=click.Choice(["graded", "events"]),
+        help="What comes in: numbers (default), or event counts (targets cpu, c); events (default), or graded spikes "
+        "of 8 bits (loihi2).",
+    ),
     click.option("--lower-bound", type=click.Choice(["threshold", "lowest"]), help="What v cannot fall below (speck)."),
 )
 _OPTIONS = (
     *("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate"),
-    *("placement", "lower_bound", "weight_splits"),
+    *("placement", "lower_bound", "weight_splits", "inputs"),
 )
 """The flags above that a pipeline takes as options."""
 _c_options = _options(
-    click.option(
-        "--inputs", type=click.Choice(["graded", "events"]), help="What C hands in: numbers (default), or event counts."
-    ),
     click.option(
         "--triple", metavar="TRIPLE", help="The machine to compile for, as LLVM names it (default: this one)."
     ),
@@ -106,7 +109,7 @@ _c_options = _options(
     ),
     click.option("--name", metavar="NAME", help="What C calls the network (default: by its file)."),
 )
-_C_OPTIONS = ("inputs", "triple", "cpu", "name")
+_C_OPTIONS = ("triple", "cpu", "name")
 _print_options = _options(
     click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
     click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
@@ -404,6 +407,8 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
         if useless:
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
+    if target == "cpu" and flags["inputs"] is not None:
+        raise _fault("--inputs says what C hands in to a written kernel; nirc run takes any raster")
     options = _of(flags, *_OPTIONS)
     return driver.compile(
         model,

@@ -13,25 +13,32 @@ Where no candidate will do sigma is the first of them, or as large as the bounds
 where it cannot saturate whatever comes; weights then use fewer bits. With weight_splits
 n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
 
+The largest |u| that weights and graded inputs allow is many times what occurs. With a raster of the user's, what occurs
+on it times a margin takes its place, in u and in v; the rounded network runs over it too, and the margin doubles until
+nothing wraps or saturates there.
+
 For lava-dl's netx files: k = 0 everywhere, one sign mode for all that feeds a population, biases of exponent 6, and v
 starts at 0, which is a choice that is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import PassFailedException
+from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, dense, doubles, uniform
 from nirc.dialects.loihi2 import LIMITS
 from nirc.dialects.nir import ChangeAttr, assume, listed, quote
+from nirc.frontend import rasters
+from nirc.interpreters.loihi2 import Loihi2Evaluator, RealLoihi2Evaluator
 from nirc.passes.loihi2_check_limits import structural_violations
 
 _HEADROOM = 4096
@@ -39,6 +46,11 @@ _HEADROOM = 4096
 
 _MOST_A = LIMITS.state >> 6
 """What u holds, in units of a."""
+
+_MARGINS = (2, 4, 8, 16, 32)
+"""Of what has to fit, over what a raster gave."""
+_MOST = 4096
+"""Steps of a user's raster that are looked at, over all samples."""
 
 NETX_BIAS_EXP = 6
 """Of all biases in netx files."""
@@ -49,6 +61,7 @@ class Loihi2QuantizePass(ModulePass):
     """Make the numbers of every `loihi2.network` integers.
 
     weight_splits: connections side by side that share a path's weights.
+    calibrate: a file with input of the network, by which scales are chosen.
     form: `net` for numbers that a netx file can hold.
     Raises PassFailedException with every parameter that no integer could stand for.
     """
@@ -56,6 +69,7 @@ class Loihi2QuantizePass(ModulePass):
     name = "loihi2-quantize"
 
     weight_splits: int | str | None = None
+    calibrate: str | None = None
     form: str | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
@@ -63,14 +77,52 @@ class Loihi2QuantizePass(ModulePass):
         faults = list[str]()
         for network in op.ops:
             if isinstance(network, loihi2.NetworkOp) and not network.quantized():
-                found = [_Population(part, inputs, netx=self.form == "net") for part, inputs in inputs_of(network)]
-                wrong = [fault for population in found for fault in population.faults()]
-                wrong += _lost([population for population in found if not any(population.faults())])
-                faults += [*wrong, *structural_violations(network)] if wrong else []
-                if not wrong:
+                found = self.populations(network, self.peaks(op, network, splits))
+                if wrong := _faults(network, found):
+                    faults += wrong
+                else:
                     _quantize(op, network, found, splits)
         if faults:
             raise PassFailedException("\n".join(faults))
+
+    def populations(self, network: loihi2.NetworkOp, peaks: Mapping[str, tuple[float, float]]) -> list[_Population]:
+        """The populations, each with its scale; peaks: by process, the |u| and |v| that have to fit."""
+        netx = self.form == "net"
+        return [
+            _Population(part, inputs, peaks.get(part.process.data, (0, 0)), netx=netx)
+            for part, inputs in inputs_of(network)
+        ]
+
+    def peaks(self, module: ModuleOp, network: loihi2.NetworkOp, splits: int) -> dict[str, tuple[float, float]]:
+        """What u and v reach on the user's raster, times the margin under which the chip's do not overflow on it."""
+        if self.calibrate is None:
+            return {}
+        try:
+            events, told = _events(self.calibrate, network)
+            batch = next(iter(events.values())).shape[1]
+            real = RealLoihi2Evaluator(network, batch)
+            real.run(events)
+        except DiagnosticException as error:
+            lines = (f"--calibrate: {line}" for line in str(error).splitlines())
+            raise PassFailedException("\n".join(lines)) from error
+        for margin in _MARGINS:
+            peaks = {name: (margin * u, margin * v) for name, (u, v) in real.peaks.items()}
+            trial = ModuleOp([network.clone()])
+            (copy,) = trial.ops
+            assert isinstance(copy, loihi2.NetworkOp)
+            found = self.populations(copy, peaks)
+            if _faults(copy, found):
+                return peaks
+            _quantize(trial, copy, found, splits)
+            chip = Loihi2Evaluator(copy, batch)
+            chip.run(events)
+            if not chip.wrapped and not chip.saturated:
+                statement = f"by what currents and membranes reach on {told}, {margin} times as much fits"
+                assume(module, "given", "scales", f"{statement}; nothing wraps or saturates on it, other input may")
+                return peaks
+        told = f"currents or membranes overflow on {told} whatever the scale; worst case of weights taken"
+        assume(module, "choice", "scales", told)
+        return {}
 
     def splits(self) -> int:
         """The option as a number."""
@@ -80,6 +132,25 @@ class Loihi2QuantizePass(ModulePass):
         if int(text) > 1 and self.form == "net":
             raise PassFailedException(f"weight splits {text}: a layer of a netx file has one matrix")
         return int(text)
+
+
+def _events(path: str, network: loihi2.NetworkOp) -> tuple[dict[str, Array], str]:
+    """The user's rasters [T, B, ...] by input, as much of them as is looked at, and what that is."""
+    shapes = {name: op.given for name, op in network.inputs().items()}
+    arrays = rasters.arrange(rasters.prepare(rasters.load(path), shapes, None).arrays, shapes).arrays
+    steps, batch = next(iter(arrays.values())).shape[:2]
+    if not steps or not batch:
+        raise DiagnosticException(f"{path}: holds no steps")
+    samples = max(1, min(batch, _MOST // steps))
+    part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
+    return part, f"{min(steps, _MOST)} steps of {samples} of the {batch} sample(s) of {os.path.basename(path)}"
+
+
+def _faults(network: loihi2.NetworkOp, found: list[_Population]) -> list[str]:
+    """What no integer could stand for; with it, what does not fit whatever the weights are."""
+    wrong = [fault for population in found for fault in population.faults()]
+    wrong += _lost([population for population in found if not any(population.faults())])
+    return [*wrong, *structural_violations(network)] if wrong else []
 
 
 def inputs_of(network: loihi2.NetworkOp) -> list[tuple[loihi2.NeuronsOp, list[loihi2.SynapsesOp]]]:
@@ -115,8 +186,10 @@ def _reach(op: loihi2.SynapsesOp) -> Array:
 class _Population:
     """A population with what feeds it, and its scale."""
 
-    def __init__(self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp], *, netx: bool):
-        self.op, self.inputs, self.netx = op, inputs, netx
+    def __init__(
+        self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp], peaks: tuple[float, float], *, netx: bool
+    ):
+        self.op, self.inputs, self.peaks, self.netx = op, inputs, peaks, netx
         real = {name: float(op.numbers(name)) for name in ("du", "dv", "vth")}
         self.real = real
         self.du = int(np.clip(np.rint(real["du"]), *LIMITS.decay))
@@ -133,7 +206,7 @@ class _Population:
         convolutions = [m for m, op in zip(weights, self.inputs, strict=True) if isinstance(op, loihi2.ConvOp)]
         largest, vth, silent = max(convolutions or weights, default=0.0), self.real["vth"], self.op.silent is not None
         bounds, unsaturated = self.bounds()
-        headroom = unsaturated if silent else _HEADROOM / vth if vth else np.inf
+        headroom = unsaturated if silent or self.peaks[1] else _HEADROOM / vth if vth else np.inf
         most = min(*bounds, headroom)
         if largest == 0:
             return most if (vth or silent) and np.isfinite(most) else 1 / 64
@@ -144,10 +217,12 @@ class _Population:
 
     def bounds(self) -> tuple[list[float], float]:
         """The largest sigma by u, biases and thresholds; and that under which v cannot saturate."""
-        u = self.worst() * 4096 / (self.du + 1)
+        u = self.peaks[0] or self.worst() * 4096 / (self.du + 1)
         bias = float(np.abs(self.bias).max(initial=0))
         start = 0.0 if self.op.v is None else float(np.abs(self.op.numbers("v")).max(initial=0))
         v = max((u + bias) * 4096 / self.dv if self.dv else np.inf, start)
+        if self.peaks[1]:
+            v = max(self.peaks[1], start)
         if not np.isfinite(v) and self.op.silent is not None:
             v = 32 * max(u, bias, start)  # what integrates without a leak has no bound
         largest = (LIMITS.bias_mant[1] << (NETX_BIAS_EXP if self.netx else LIMITS.bias_exp[1])) / 64
@@ -159,7 +234,8 @@ class _Population:
         """The largest sum of weights of one sign onto a neuron, over all that feeds the population."""
         total = np.zeros((2, 1))
         for op in self.inputs:
-            reach = _reach(op)
+            # A graded input counts as often as its message can say.
+            reach = _reach(op) * ((1 << op.num_message_bits.value.data) - 1 if op.graded else 1)
             if isinstance(op, loihi2.ConvOp) or len(self.op.given) == 3:
                 reach = reach.max(axis=1, keepdims=True)
             total = total + reach

@@ -39,7 +39,48 @@ def test_inputs_above_one_are_told(nirc: Nirc) -> None:
     raster[0, 0, :2, 0] = 3
     np.save("in.npy", raster)
     result = nirc("run", EDGES, "--target", "loihi2", "--input", "in.npy", "-o", "out.npy")
-    assert "warning: 4 input events beyond one per value and step count as one, as on the chip" in result.lines
+    told = "warning: 4 input events beyond one per value and step count as one, as on the chip"
+    assert f"{told}; --inputs graded lets them count as often as they say" in result.lines
+
+
+def test_graded_inputs(nirc: Nirc) -> None:
+    """They count as often as they say, in the file as well; beyond 8 bits they are refused, not wrapped."""
+    raster = np.random.default_rng(0).integers(0, 4, (20, 2, 16, 16)).astype(np.uint8)
+    np.save("in.npy", raster)
+    assert nirc("run", EDGES, "--input", "in.npy", "-o", "snn.npy").status == 0
+    result = nirc("run", EDGES, "--target", "loihi2", "--inputs", "graded", "--input", "in.npy", "-o", "graded.npy")
+    assert result.status == 0, result.err
+    assert not any(line.startswith("warning") for line in result.lines)
+    told = "is a graded spike, a whole number from 0 to 255 that counts as often as it says (as told)"
+    assert f"  events: a value of 'input' {told}" in result.lines
+    assert nirc(EDGES, "--target", "loihi2", "--inputs", "graded", "-o", "cfg.json").status == 0
+    assert nirc("run", "cfg.json", "--input", "in.npy", "-o", "file.npy").status == 0
+    network, graded = np.load("snn.npy"), np.load("graded.npy")
+    assert np.array_equal(graded, np.load("file.npy"))
+    assert nirc("run", EDGES, "--target", "loihi2", "--input", "in.npy", "-o", "events.npy").status == 0
+    differ = [(np.load(name)[2:] != network[:-2]).sum() for name in ("graded.npy", "events.npy")]
+    assert differ[0] < differ[1] / 10
+    raster[0, 0, 0, 0] = 3
+    np.save("in.npy", raster.astype(np.int32) * 100)
+    result = nirc("run", "cfg.json", "--input", "in.npy", "-o", "none.npy")
+    assert result.lines == ["in.npy: the raster of input 'input' holds 300; graded inputs of 8 bits, at most 255"]
+    result = nirc("run", EDGES, "--target", "cpu", "--inputs", "events", "--input", "in.npy", "-o", "none.npy")
+    assert result.status == 1
+    assert not Path("none.npy").exists()
+
+
+def test_calibration(nirc: Nirc) -> None:
+    """The file is named in what is printed; one that does not fit is a fault."""
+    np.save("in.npy", (np.random.default_rng(0).random((20, 2, 16, 16)) < 0.3).astype(np.uint8))
+    result = nirc(EDGES, "--target", "loihi2", "--calibrate", "in.npy", "-o", "cfg.json")
+    assert result.status == 0, result.err
+    told = "by what currents and membranes reach on 20 steps of 1 of the 1 sample(s) of in.npy, 2 times as much fits"
+    assert f"  scales: {told}; nothing wraps or saturates on it, other input may (as told)" in result.lines
+    np.save("in.npy", np.zeros((20, 3), np.uint8))
+    result = nirc(EDGES, "--target", "loihi2", "--calibrate", "in.npy", "-o", "other.json")
+    assert result.status == 1
+    assert "--calibrate: " in result.lines[0]
+    assert not Path("other.json").exists()
 
 
 def test_every_fault_in_one_list(nirc: Nirc) -> None:

@@ -45,6 +45,11 @@ def test_what_the_vendors_route_does_not_know() -> None:
     assert any(line.startswith("node 'hidden': a synaptic current") for line in lines)
 
 
+def test_graded_inputs_are_not_the_vendors() -> None:
+    with pytest.raises(DiagnosticException, match="graded inputs, which the vendor's route does not know"):
+        nirc.compile(str(EXAMPLES / "gestures.nir"), "loihi2", mapping="vendor", inputs="graded")
+
+
 def test_an_unknown_mapping() -> None:
     with pytest.raises(DiagnosticException, match="mapping 'mine' is not one of faithful, vendor"):
         nirc.compile(str(EXAMPLES / "gestures.nir"), "loihi2", mapping="mine")

@@ -26,7 +26,9 @@ def stages(options: Options) -> Stages:
     """From `nir` to what `Loihi2Target` can print."""
     vendor = options.mapping == "vendor"
     form = "net" if options.form == "net" else None
-    quantize = Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits, form)
+    quantize = (
+        Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits, options.calibrate, form)
+    )
     return {
         "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
         "snn": (
@@ -39,7 +41,7 @@ def stages(options: Options) -> Stages:
             ),
         ),
         "loihi2": (
-            ConvertSnnToLoihi2Pass(options.mapping or "faithful"),
+            ConvertSnnToLoihi2Pass(options.mapping or "faithful", options.inputs or "events"),
             quantize,
             Loihi2CheckLimitsPass(),
         ),

@@ -158,18 +158,44 @@ def ours(text: str, rasters: States) -> States:
     return {key: np.stack(values) for key, values in found.items()}
 
 
+FEATURES = (
+    *("recurrence", "bias", "delay", "stride", "pool", "skip", "split", "thresholds", "v_reset", "v_leak", "IF"),
+    *("convolution", "CubaLIF", "extremes", "reset interval", "graded input", "weight splits"),
+)
+"""What the generator says that it put in."""
+
+
+def emitted_features(text: str) -> set[str]:
+    """What the file has: kinds of processes, and features of the chip."""
+    config = json.loads(text)
+    items: list[dict[str, Any]] = config["processes"]
+    targets = Counter(edge["dst"] for edge in config["connections"])
+    has = {
+        "weight_exp": any(item.get("weight_exp") for item in items),
+        "bias": any(np.any(item.get("bias_mant", 0)) for item in items if not item["name"].startswith("one")),
+        "always firing": any(item["name"].startswith("one") for item in items),
+        "start": any("v" in item for item in items),
+        "second connection": any(targets[item["name"]] > 1 for item in items if item["type"].startswith("LIF")),
+    }
+    return {item["type"] for item in items} | {name for name, there in has.items() if there}
+
+
 def test_the_networks_have_every_feature() -> None:
-    """Each in at least 50 of them; in nine of ten every layer spikes."""
+    """Each in at least 50 of them; in nine of ten every layer spikes. Saturation and wrap: see the plain model.
+
+    An alias, a second synapse with a time constant of its own and Sparse are none of the chip's, or of these sizes.
+    """
     features = Counter(feature for case in cases() for feature in case.features)
-    kinds = Counter(kind for case in cases() for kind in {item["type"] for item in json.loads(case.text)["processes"]})
-    wanted = ("recurrence", "bias", "delay", "stride", "pool", "skip", "thresholds", "v_reset", "v_leak", "extremes")
-    wanted += ("convolution", "CubaLIF", "IF", "reset interval", "graded input", "weight splits")
-    assert {name: features[name] for name in wanted if features[name] < 50} == {}
-    assert all(kinds[kind] >= 50 for kind in ("Dense", "DelayDense", "Conv", "LIF", "LIFReset")), kinds
+    emitted = Counter(feature for case in cases() for feature in emitted_features(case.text))
     spiking = 0
     for case in cases():
         states = ours(case.program.emit().decode(), case.rasters)
         spiking += all(values.any() for key, values in states.items() if key.endswith(".s"))
+    print(f"of {COUNT}: {features}, in the files {emitted}; every layer spikes in {spiking}")
+    assert {name: features[name] for name in FEATURES if features[name] < 50} == {}
+    kinds = ("Dense", "DelayDense", "Conv", "LIF", "LIFReset")
+    wanted = (*kinds, "weight_exp", "bias", "always firing", "start", "second connection")
+    assert {name: emitted[name] for name in wanted if emitted[name] < 50} == {}
     assert spiking >= 0.9 * COUNT, spiking
 
 
@@ -188,7 +214,8 @@ def test_against_a_plain_model() -> None:
                     assert np.array_equal(found[f"{name}.{state}"][t], values[name]), (number, name, state, t)
         saturated += plain.saturated > 0
         wrapped += plain.wrapped > 0
-    assert min(saturated, wrapped) >= 20, (saturated, wrapped)
+    print(f"of {COUNT}: v saturates in {saturated}, u wraps in {wrapped}")
+    assert min(saturated, wrapped) >= 50, (saturated, wrapped)
 
 
 def test_conversion_keeps_the_network() -> None:
