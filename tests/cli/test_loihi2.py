@@ -94,7 +94,10 @@ def test_every_fault_in_one_list(nirc: Nirc) -> None:
 def test_check(nirc: Nirc) -> None:
     result = nirc("check", DIGITS, "--target", "loihi2", "--reset", "zero")
     assert result.status == 0, result.err
-    assert any(line.startswith("  estimate: 3 of about 120 cores") for line in result.out.splitlines())
+    assert any(
+        line.startswith("  estimate: 1 of about 120 cores (778 neurons in 3 populations")
+        for line in result.out.splitlines()
+    )
 
 
 def test_weight_splits_are_loihis_alone(nirc: Nirc) -> None:

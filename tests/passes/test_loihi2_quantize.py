@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,12 @@ def test_graded_inputs_take_room(tmp_path: Path) -> None:
         assert isinstance(evaluator, Loihi2Evaluator)
         assert evaluator.losses() == []
         assert found["n1.u"].max() == most * sum(fc["weights"][0]) * 2 ** fc["weight_exp"] << 6
+
+
+@pytest.mark.parametrize("options", ["", "{weight-splits=2}", "{form=net}"])
+def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None], options: str) -> None:
+    """Two layers, weights of one sign and of both, a bias, a threshold that is no power of two."""
+    parts = (affine(np.array([[0.1, 0.037], [0.05, 0.0411]]), np.array([0.01, 0.0])), neuron(v_threshold=[0.7, 0.7]))
+    model = chain((2,), *parts, affine(np.array([[0.3, -0.21]])), neuron(tau=13.3 * DT))
+    snn = nirc.compile(model, "loihi2", dt=DT, until="snn").text()
+    golden(opt(snn, f"convert-snn-to-loihi2,loihi2-quantize{options}"))

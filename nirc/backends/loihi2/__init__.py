@@ -80,10 +80,13 @@ def _inputs(module: ModuleOp) -> dict[str, tuple[int, ...]]:
 
 
 def _summary(module: ModuleOp) -> list[str]:
-    found, limits = estimate(network_of(module)), loihi2.LIMITS
+    network, limits = network_of(module), loihi2.LIMITS
+    found = estimate(network)
     return [
-        f"estimate: {found.cores:,} of about {limits.cores} cores ({found.neurons:,} neurons, {found.synapses:,} "
-        f"weights, {found.lines:,} lines of synapses); the compiler for the chip, which is closed, may need more"
+        f"estimate: {found.cores:,} of about {limits.cores} cores ({found.neurons:,} neurons in "
+        f"{len(network.neurons()):,} populations, up to {limits.groups} a core; {found.synapses:,} weights in "
+        f"{found.lines:,} lines of synapses, up to {limits.synapse_lines:,} a core; {found.axons:,} incoming axons); "
+        "the compiler for the chip, which is closed, may need more"
     ]
 
 
