@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
 
 sys.path.append(str(Path(__file__).parent))
 from loihi2_networks import COUNT, cases
+from speck_models import affine, graph, normal, port, spiking
 
 ROOT = Path(__file__).parents[3]
 States = dict[str, Array]
@@ -150,8 +152,8 @@ def ours(text: str, rasters: States) -> States:
     assert isinstance(network, loihi2.NetworkOp)
     evaluator = Loihi2Evaluator(network)
     found: dict[str, list[Array]] = {f"{name}.{state}": [] for name in evaluator.populations for state in "suv"}
-    for t in range(len(rasters["input"])):
-        evaluator.step({"input": rasters["input"][None, t]})
+    for t in range(len(next(iter(rasters.values())))):
+        evaluator.step({name: raster[None, t] for name, raster in rasters.items()})
         for name, population in evaluator.populations.items():
             for state, values in zip("suv", (population.spikes, population.u, population.v), strict=True):
                 found[f"{name}.{state}"].append(values[0].astype(np.int32))
@@ -248,11 +250,12 @@ def test_conversion_keeps_the_network() -> None:
 def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
     """The README's loader builds each, Lava runs it: u, v and spikes of every population at every step."""
     python = oracle("lava")
+    networks = [(case.text, case.rasters) for case in cases()] + [two_parts()]
     (loader,) = re.findall(r"```python\n(import json\n\nimport numpy as np\nfrom lava.*?)```", README, re.DOTALL)
     (tmp_path / "loader.py").write_text(loader)
-    for number, case in enumerate(cases()):
-        (tmp_path / f"{number}.json").write_text(case.text)
-        np.savez(tmp_path / f"{number}.npz", **case.rasters)  # pyright: ignore[reportArgumentType]
+    for number, (text, rasters) in enumerate(networks):
+        (tmp_path / f"{number}.json").write_text(text)
+        np.savez(tmp_path / f"{number}.npz", **rasters)  # pyright: ignore[reportArgumentType]
     runner = str(Path(__file__).parent / "lava_runner.py")
     children = [
         subprocess.Popen([python, runner, str(tmp_path), str(n), "2"], stdin=subprocess.DEVNULL) for n in range(2)
@@ -262,12 +265,25 @@ def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
     finally:
         for child in children:
             child.kill()
-    for number, case in enumerate(cases()):
-        found = ours(case.text, case.rasters)
+    for number, (text, rasters) in enumerate(networks):
+        found = ours(text, rasters)
         with np.load(tmp_path / f"{number}.out.npz") as archive:
             assert set(archive.files) == set(found)
             for key in archive.files:
                 assert np.array_equal(archive[key], found[key]), (number, key)
+    assert found["b.s"].any()
+
+
+def two_parts() -> tuple[str, States]:
+    """Two layers that nothing connects, of which Lava would start one."""
+    nodes, rng = dict[str, Any](), np.random.default_rng(0)
+    for name in "ab":
+        nodes |= {f"in_{name}": port("Input", 3), f"f{name}": affine(normal(rng, 2, 3, mean=0.6, spread=0.2))}
+        nodes |= {name: spiking((2,)), f"out_{name}": port("Output", 2)}
+    edges = [edge for name in "ab" for edge in pairwise((f"in_{name}", f"f{name}", name, f"out_{name}"))]
+    program = nirc.compile(graph(nodes, edges), "loihi2", dt=1e-3)
+    assert any("nothing connects 'a'; 'b'" in text for text in program.assumptions)
+    return program.emit().decode(), {f"in_{name}": (rng.random((24, 3)) < 0.5).astype(np.int32) for name in "ab"}
 
 
 README = (ROOT / "README.md").read_text()
