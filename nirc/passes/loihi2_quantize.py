@@ -14,8 +14,8 @@ where it cannot saturate whatever comes; weights then use fewer bits. With weigh
 n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
 
 The largest |u| that weights and graded inputs allow is many times what occurs. With a raster of the user's, what occurs
-on it times a margin takes its place, in u and in v; the rounded network runs over it too, and the margin doubles until
-nothing wraps or saturates there.
+on it times a margin takes its place, and in v that of the 32 thresholds; the rounded network runs over it too, and the
+margin doubles until nothing wraps or saturates there.
 
 For lava-dl's netx files: k = 0 everywhere, one sign mode for all that feeds a population, biases of exponent 6, and v
 starts at 0, which is a choice that is told.
@@ -47,8 +47,8 @@ _HEADROOM = 4096
 _MOST_A = LIMITS.state >> 6
 """What u holds, in units of a."""
 
-_MARGINS = (2, 4, 8, 16, 32)
-"""Of what has to fit, over what a raster gave."""
+_MARGINS = (1, 2, 4, 8, 16)
+"""Of the |v| that has to fit, over what a raster gave; of |u|, which wraps, twice as much."""
 _MOST = 4096
 """Steps of a user's raster that are looked at, over all samples."""
 
@@ -106,7 +106,7 @@ class Loihi2QuantizePass(ModulePass):
             lines = (f"--calibrate: {line}" for line in str(error).splitlines())
             raise PassFailedException("\n".join(lines)) from error
         for margin in _MARGINS:
-            peaks = {name: (margin * u, margin * v) for name, (u, v) in real.peaks.items()}
+            peaks = {name: (2 * margin * u, margin * v) for name, (u, v) in real.peaks.items()}
             trial = ModuleOp([network.clone()])
             (copy,) = trial.ops
             assert isinstance(copy, loihi2.NetworkOp)
@@ -117,7 +117,7 @@ class Loihi2QuantizePass(ModulePass):
             chip = Loihi2Evaluator(copy, batch)
             chip.run(events)
             if not chip.wrapped and not chip.saturated:
-                statement = f"by what currents and membranes reach on {told}, {margin} times as much fits"
+                statement = f"by {told}, {2 * margin} times its largest current and {margin} times its membrane fit"
                 assume(module, "given", "scales", f"{statement}; nothing wraps or saturates on it, other input may")
                 return peaks
         told = f"currents or membranes overflow on {told} whatever the scale; worst case of weights taken"
