@@ -160,6 +160,17 @@ def test_every_target_has_a_page(target: str) -> None:
     assert f"targets/{target}.md" in (ROOT / "mkdocs.yml").read_text()
 
 
+def test_the_comparison_is_what_the_script_says(shared: Path, tmp_path: Path) -> None:
+    """Its first table, on the paper's single neuron; the others take minutes."""
+    script = ROOT / "benchmarks" / "platform_tables.py"
+    status, printed = run([sys.executable, str(script), "--shared", str(shared.resolve()), "--only", "lif"], tmp_path)
+    assert status == 0, printed
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    rows = [line for line in printed.splitlines() if line.startswith("| `")]
+    assert len(rows) == 10
+    assert all(row in page for row in rows)
+
+
 def test_the_lowering_example_can_fail(checkout: Path) -> None:
     """That it passes, docs/guides/lowering-tests.md shows."""
     file = checkout / "examples" / "lowering_test" / "lif.mlir"

@@ -52,7 +52,7 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(output, 1)
             os.dup2(output, 2)
-            sys.stdout = os.fdopen(1, "w", buffering=1)
+            sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
             os.chdir(job["folder"])
             call(job["command"])
             sys.exit(0)

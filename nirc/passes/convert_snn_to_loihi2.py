@@ -44,6 +44,9 @@ from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
 MAPPINGS = ("faithful", "vendor")
 
+INPUTS = {"events": 0, "graded": 8}
+"""How many bits a value of an Input has in a message; 0: it is one event, however large."""
+
 _MOST = 1 << 26
 """Weights of the largest matrix that a path is unrolled to."""
 
@@ -53,20 +56,24 @@ class ConvertSnnToLoihi2Pass(ModulePass):
     """Turn a `snn.network` in canonical wiring into a `loihi2.network` of real numbers; folds its linear paths first.
 
     mapping: `vendor` takes those networks alone that the vendor's converter has formulas for.
+    inputs: `events`, each value that is not 0 is one; or `graded`, values are whole numbers of 8 bits.
     Raises PassFailedException with everything that Lava's processes have no place for.
     """
 
     name = "convert-snn-to-loihi2"
 
     mapping: str = "faithful"
+    inputs: str = "events"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.mapping not in MAPPINGS:
             raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
+        if self.inputs not in INPUTS:
+            raise PassFailedException(f"inputs '{self.inputs}' are not one of {', '.join(INPUTS)}")
         SnnFoldLinearPathsPass().apply(ctx, op)
         for network in tuple(op.ops):
             if isinstance(network, snn.NetworkOp):
-                converted = _Conversion(op, network).convert()
+                converted = _Conversion(op, network, INPUTS[self.inputs]).convert()
                 if self.mapping == "vendor" and (faults := list(vendor_faults(converted))):
                     raise PassFailedException("\n".join(faults))
                 op.body.block.insert_op_before(converted, network)
@@ -190,8 +197,9 @@ class _Part:
 class _Conversion(ChipConversion):
     CHIP = "Loihi 2"
 
-    def __init__(self, module: ModuleOp, network: snn.NetworkOp):
+    def __init__(self, module: ModuleOp, network: snn.NetworkOp, message_bits: int):
         super().__init__(module, network)
+        self.message_bits = message_bits
         self.built = dict[str, _Layer]()
         self.sizes = {
             name: snn.tensor_of(arg).get_shape() for arg, name in zip(network.input_args, self.names(), strict=True)
@@ -501,9 +509,13 @@ class _Conversion(ChipConversion):
                 for members, sender in of:
                     own, waiting = (x if members is None else x[:, members] for x in (weights, delays))
                     process = self.fresh(f"{sender}->{part.process}")
-                    yield _matrix_op(process, nodes, own, waiting)
+                    yield _matrix_op(process, nodes, own, waiting, self.bits(source))
                     yield loihi2.ConnectOp(sender, process, self.into_matrix(source, sender, parts))
                     yield loihi2.ConnectOp(process, part.process, onto)
+
+    def bits(self, source: str) -> int:
+        """Those of a source's messages."""
+        return self.message_bits if source in self.names() else 0
 
     def fresh(self, name: str) -> str:
         """A process's name that none has."""
@@ -565,7 +577,7 @@ class _Conversion(ChipConversion):
             return None
         process = self.fresh(f"{edge.source}->{part.process}")
         weight = kernel.weight * gain[:, 0, 0, None, None, None]
-        return process, kernel.op(process, edge.nodes(), weight, shape), edge.source
+        return process, kernel.op(process, edge.nodes(), weight, shape, self.bits(edge.source)), edge.source
 
     def report(self) -> None:
         """Attach what the chip does differently from the step that it stands for."""
@@ -587,7 +599,11 @@ class _Conversion(ChipConversion):
             statement = f"one for each time constant of a layer, with connections from each to each: {told}"
             assume(self.module, "note", "populations", statement)
         names = listed(self.names())
-        assume(self.module, "note", "events", f"a value of {names} that is not 0 counts as one event, however large")
+        most = (1 << self.message_bits) - 1
+        told = "that is not 0 counts as one event, however large"
+        if self.message_bits:
+            told = f"is a graded spike, a whole number from 0 to {most} that counts as often as it says"
+        assume(self.module, "given" if self.message_bits else "note", "events", f"a value of {names} {told}")
 
 
 def _reshaped(value: SSAValue) -> SSAValue:
@@ -629,12 +645,13 @@ def _bundled(summed: dict[int, tuple[Array, list[str]]]) -> Iterator[tuple[Array
         rest = later
 
 
-def _matrix_op(process: str, nodes: Sequence[str], weights: Array, delays: Array) -> loihi2.MatrixOp:
+def _matrix_op(process: str, nodes: Sequence[str], weights: Array, delays: Array, bits: int) -> loihi2.MatrixOp:
     content = dense(np.ascontiguousarray(weights))
     if np.any(delays):
-        return loihi2.DelayDenseOp(process, nodes, content, delays=dense(np.ascontiguousarray(delays, np.int32)))
+        waits = dense(np.ascontiguousarray(delays, np.int32))
+        return loihi2.DelayDenseOp(process, nodes, content, num_message_bits=bits, delays=waits)
     few = weights.size > 1 << 16 and np.count_nonzero(weights) < weights.size / 4
-    return (loihi2.SparseOp if few else loihi2.DenseOp)(process, nodes, content)
+    return (loihi2.SparseOp if few else loihi2.DenseOp)(process, nodes, content, num_message_bits=bits)
 
 
 @dataclass(frozen=True)
@@ -672,7 +689,7 @@ class _Kernel:
         padding = (self.padding[0] + a * other.padding[0], self.padding[1] + b * other.padding[1])
         return _Kernel(weight, (a * c, b * d), padding)
 
-    def op(self, process: str, nodes: Sequence[str], weight: Array, shape: tuple[int, ...]) -> loihi2.ConvOp:
+    def op(self, process: str, nodes: Sequence[str], weight: Array, shape: tuple[int, ...], bits: int) -> loihi2.ConvOp:
         """Lava's process: columns first, the kernel turned round."""
         turned = weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
         return loihi2.ConvOp(
@@ -684,6 +701,7 @@ class _Kernel:
             self.padding[::-1],
             self.dilation[::-1],
             self.groups,
+            bits,
         )
 
     def run(self, x: Array, out: tuple[int, ...]) -> Array:
