@@ -37,7 +37,7 @@ from nirc.dialects.dense import Array, array, dense, doubles, uniform
 from nirc.dialects.loihi2 import TransformAttr
 from nirc.dialects.nir import assume, integers, listed, quote
 from nirc.interpreters.snn import convolved, pooled
-from nirc.passes.chip_conversion import ChipConversion
+from nirc.passes.chip_conversion import ChipConversion, convert_networks
 from nirc.passes.loihi2_check_limits import structural_violations
 from nirc.passes.loihi2_vendor_quantize import vendor_faults
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
@@ -64,14 +64,14 @@ class ConvertSnnToLoihi2Pass(ModulePass):
         if self.mapping not in MAPPINGS:
             raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
         SnnFoldLinearPathsPass().apply(ctx, op)
-        for network in tuple(op.ops):
-            if isinstance(network, snn.NetworkOp):
-                converted = _Conversion(op, network).convert()
-                if self.mapping == "vendor" and (faults := list(vendor_faults(converted))):
-                    raise PassFailedException("\n".join(faults))
-                op.body.block.insert_op_before(converted, network)
-                network.detach()
-                network.erase()
+
+        def convert(network: snn.NetworkOp) -> loihi2.NetworkOp:
+            converted = _Conversion(op, network).convert()
+            if self.mapping == "vendor" and (faults := list(vendor_faults(converted))):
+                raise PassFailedException("\n".join(faults))
+            return converted
+
+        convert_networks(op, convert)
 
 
 _ONE = "\0"
