@@ -29,6 +29,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
+    UnitAttr,
     f32,
     f64,
     i32,
@@ -57,8 +58,10 @@ Shape = tuple[int, ...]
 COMPARE = ">="
 """How v is tested against the threshold: `>=`.
 
-The chip's own C files have `>=` [R]. NIR's recordings of the chip agree with `>` too (semantics.md 2.10): parameters
-are float32 numbers that v never equals there, so they do not decide; both give 0 mismatched cells.
+The chip's own C files have `>=` [R], the checker runs it [V]. NIR's recordings of the chip were matched with `>`
+(semantics.md, 2.10), but v never equals a threshold there: both give 0 mismatched cells, so they do not decide [V].
+What is compiled with the default mapping does not hang on it: where a network fires at v > threshold, its thresholds
+are the next float32 numbers above.
 """
 
 
@@ -177,6 +180,7 @@ class PopulationOp(IRDLOperation):
     | v_offset         | () or (N)   | v of the network = v / v_scale + v_offset |    |
 
     node       the NIR node that these neurons are; none where nirc added them
+    strict     real numbers only: the network fires where v > threshold
     shape      of the node; neurons are numbered in row-major order
     late       ticks by which the neurons are late against the network's
     latency    ticks from a spike of a source to the first reaction
@@ -202,6 +206,7 @@ class PopulationOp(IRDLOperation):
     v_offset = opt_prop_def(DenseIntOrFPElementsAttr)
     record = opt_prop_def(ArrayAttr[StringAttr])
     max_atoms_per_core = opt_prop_def(IntegerAttr)
+    strict = opt_prop_def(UnitAttr)
     late = opt_prop_def(IntegerAttr)
     latency = opt_prop_def(IntegerAttr)
 
@@ -221,6 +226,7 @@ class PopulationOp(IRDLOperation):
         node: str | None = None,
         reset: str | None = None,
         record: Sequence[str] = (),
+        strict: bool = False,
         max_atoms_per_core: int | None = None,
         late: int | None = None,
         latency: int | None = None,
@@ -233,6 +239,7 @@ class PopulationOp(IRDLOperation):
             "shape": int_array(shape),
             "neuron_model": StringAttr(neuron_model),
             "record": ArrayAttr(map(StringAttr, record)) if record else None,
+            "strict": UnitAttr() if strict else None,
             **{name: None if text is None else StringAttr(text) for name, text in texts.items()},
             **{name: None if n is None else IntegerAttr(n, i64) for name, n in whole.items()},
             **(numbers or {}),
@@ -318,6 +325,8 @@ class PopulationOp(IRDLOperation):
                 yield f"{name} must lie in [0, 1]"
             elif name == "threshold" and np.any(array(attr) <= 0):
                 yield "threshold must be > 0, or the neurons fire at rest"
+        if self.strict is not None and self.quantized():
+            yield f"the chip fires where v {COMPARE} threshold; strict is for real numbers"
         if self.max_atoms_per_core is not None and self.max_atoms_per_core.value.data < 1:
             yield f"max_atoms_per_core {self.max_atoms_per_core.value.data}, must be at least 1"
 
@@ -372,6 +381,10 @@ class ProjectionOp(IRDLOperation):
         """The synapses one by one, without those whose weight is 0."""
         raise NotImplementedError
 
+    def least_delay(self) -> int:
+        """The ticks beside the first that every spike takes."""
+        return 0
+
     def onto(self) -> Array:
         """The neuron of `post` that each weight acts on, or the first of those, in the weights' own shape."""
         raise NotImplementedError
@@ -403,6 +416,9 @@ class ListProjectionOp(ProjectionOp):
         kept = np.flatnonzero(weights)
         order = kept[np.lexsort((pairs[kept, 1], pairs[kept, 0]))]
         return Synapses(pairs[order, 0], pairs[order, 1], weights[order], delays[order])
+
+    def least_delay(self) -> int:
+        return 0 if self.delays is None else int(array(self.delays).min())
 
     def onto(self) -> Array:
         return array(self.connections)[:, 1]

@@ -172,7 +172,7 @@ class Spinnaker2Evaluator:
             states["refractory"] = np.where(active, states["refractory"], states["refractory"] - 1)
         else:
             v = (v * p["alpha_decay"] + p["i_offset"]) + (excitatory - inhibitory)
-        fired = _FIRES[s2.COMPARE](v, p["threshold"])
+        fired = _FIRES[s2.COMPARE if one.op.strict is None else ">"](v, p["threshold"])
         assert one.op.reset is not None
         subtract = one.op.reset.data == "reset_by_subtraction"
         states["v"] = np.where(fired, v - p["threshold"] if subtract else p["v_reset"], v)

@@ -255,8 +255,14 @@ class _Conversion(PathConversion):
             node=layer.name,
             reset=kind,
             record=("spikes",) if read else (),
+            strict=not self.vendor and self.compares(layer) == ">",
             late=layer.latency,
         )
+
+    def compares(self, layer: Layer) -> str:
+        """How the network compares v with the threshold."""
+        assert isinstance(layer.op, snn.FireOp)
+        return layer.op.compare.data
 
     def start(self, layer: Layer) -> Array:
         """v before the first tick."""
@@ -406,9 +412,10 @@ class _Conversion(PathConversion):
             edges = ", ".join(dict.fromkeys(self.late))
             told = f"loops of several layers take a tick a layer on the chip; late are {edges}"
             assume(self.module, "choice", "recurrent edges", told)
-        compares = {layer.op.compare.data for layer in self.built.values() if isinstance(layer.op, snn.FireOp)}
-        if compares - {s2.COMPARE}:
-            assume(self.module, "note", "comparison", f"a neuron of the chip fires where v {s2.COMPARE} threshold")
+        if any(self.compares(layer) != s2.COMPARE for layer in self.built.values()):
+            told = f"a neuron of the chip fires where v {s2.COMPARE} threshold"
+            raised = "" if self.vendor else "; thresholds are the next number above, so that v > threshold decides"
+            assume(self.module, "note", "comparison", told + raised)
         if self.relays:
             told = ", ".join(quote(name) for name in self.relays.values())
             assume(self.module, "note", "relays", f"{told} repeat spikes a tick later, so that paths meet")

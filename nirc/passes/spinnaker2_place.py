@@ -125,7 +125,7 @@ def first_reactions(network: s2.NetworkOp) -> dict[str, int]:
     """Ticks from a spike of a source to the first reaction of each population that one reaches: each projection takes
     1 + its least delay."""
     ticks = {port.population.data: 0 for port in network.inputs}
-    edges = [(op.pre.data, op.post.data, 1 + int(op.synapses().delay.min(initial=0))) for op in network.projections()]
+    edges = [(op.pre.data, op.post.data, 1 + op.least_delay()) for op in network.projections()]
     changed = True
     while changed:
         changed = False

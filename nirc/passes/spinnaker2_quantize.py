@@ -5,7 +5,8 @@ With m the largest |W| onto a population (`layer`), or onto each neuron or featu
     s = wmax / m      W_int = round(s W), half to even, or toward 0 (`truncate`)
     threshold, i_offset, v_init, v_reset, v_scale: times s; these and the decays rounded to float32
 
-The threshold is as exact as float32 is; weights are the whole error. Source: nirc's specification, section 5.
+Where the network fires at v > threshold and the chip at v >= threshold, the threshold is the next float32 number above:
+v is exactly at it where a few equal weights add up. Weights are the whole error. Source: nirc's specification, section 5.
 """
 
 from __future__ import annotations
@@ -107,10 +108,13 @@ class _Population:
     def scaled(self) -> dict[str, Array]:
         """The parameters in float32."""
         with np.errstate(over="ignore"):  # what becomes infinite is a fault
-            return {
+            found = {
                 name: (values * self.scale if name in _SCALED else values).astype(np.float32)
                 for name, values in self.op.parameters().items()
             }
+        if self.op.strict is not None:
+            found["threshold"] = np.nextafter(found["threshold"], np.float32(np.inf))
+        return found
 
     def faults(self) -> Iterator[str]:
         """What no number of the chip can stand for."""
@@ -136,6 +140,7 @@ class _Population:
             _keep(op, whole)
         for name, values in self.scaled().items():
             self.op.properties[name] = dense(np.asarray(uniform(values), np.float32, order="C"))
+        self.op.properties.pop("strict", None)
         for name in ("w_scale", "v_scale"):
             if (attr := as_dense(self.op.properties.get(name))) is not None:
                 self.op.properties[name] = dense(np.asarray(uniform(array(attr) * self.scale), float, order="C"))
