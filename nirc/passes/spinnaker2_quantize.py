@@ -6,7 +6,8 @@ With m the largest |W| onto a population (`layer`), or onto each neuron or featu
     threshold, i_offset, v_init, v_reset, v_scale: times s; these and the decays rounded to float32
 
 Where the network fires at v > threshold and the chip at v >= threshold, the threshold is the next float32 number above:
-v is exactly at it where a few equal weights add up. Weights are the whole error. Source: nirc's specification, section 5.
+v is exactly at it where a few equal weights add up. Weights are the whole error.
+Source: nirc's specification of SpiNNaker2, section 5.
 """
 
 from __future__ import annotations
