@@ -90,17 +90,20 @@ _chip_options = _options(
     click.option(
         "--weight-rounding", type=click.Choice(["nearest", "truncate"]), help="How weights are rounded (spinnaker2)."
     ),
+    click.option(
+        "--inputs",
+        type=click.Choice(["graded", "events"]),
+        help="What comes in: numbers (default), or event counts (targets cpu, c); events (default), or graded spikes "
+        "of 8 bits (loihi2).",
+    ),
     click.option("--lower-bound", type=click.Choice(["threshold", "lowest"]), help="What v cannot fall below (speck)."),
 )
 _OPTIONS = (
     *("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate"),
-    *("placement", "lower_bound", "weight_splits", "weight_rounding"),
+    *("placement", "lower_bound", "weight_splits", "weight_rounding", "inputs"),
 )
 """The flags above that a pipeline takes as options."""
 _c_options = _options(
-    click.option(
-        "--inputs", type=click.Choice(["graded", "events"]), help="What C hands in: numbers (default), or event counts."
-    ),
     click.option(
         "--triple", metavar="TRIPLE", help="The machine to compile for, as LLVM names it (default: this one)."
     ),
@@ -109,7 +112,7 @@ _c_options = _options(
     ),
     click.option("--name", metavar="NAME", help="What C calls the network (default: by its file)."),
 )
-_C_OPTIONS = ("inputs", "triple", "cpu", "name")
+_C_OPTIONS = ("triple", "cpu", "name")
 _print_options = _options(
     click.option("--print-ir-before-all", is_flag=True, help="Print the IR before every pass, to stderr."),
     click.option("--print-ir-after-all", is_flag=True, help="Print the IR after every pass, to stderr."),
@@ -223,8 +226,8 @@ def cli() -> None:
 @click.option(
     "--emit",
     metavar="nir|snn|CHIP|loops|llvm|FORMAT",
-    help="Print the IR of this level instead of the target's format; or write another format of the target cpu: "
-    "obj (default), asm, shared, llvmir.",
+    help="Print the IR of this level instead of the target's format; or write another format: of the target cpu obj "
+    "(default), asm, shared, llvmir; of loihi2 json (default), net. So does an ending of OUT.",
 )
 @_model_options
 @_chip_options
@@ -248,7 +251,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     target = emit if target is None and emit in _TARGETS else target
     if target is None and emit is None and flags["pass_pipeline"] is None:
         raise click.UsageError("give --target, --emit or --pass-pipeline")
-    binary = (target, emit) in (("nir", None), ("cpu", None), ("cpu", "obj"), ("cpu", "shared"))
+    binary = (target, emit) in (("nir", None), ("cpu", None), ("cpu", "obj"), ("cpu", "shared"), ("loihi2", "net"))
     if binary and output == "-" and sys.stdout.isatty():
         raise click.UsageError(f"what --target {target} writes is binary; give -o OUT")
     if emit is not None and flags["pass_pipeline"] is not None:
@@ -259,6 +262,8 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
     watch = _instrumentation(flags)
     early = _unknown_passes(flags) + ([] if output == "-" else rasters.check_writable(output, model))
     form = emit if target is not None and emit in driver.backend(target).formats else None
+    if emit is None and flags["pass_pipeline"] is None:
+        form = driver.form_of(target, output)
     with _faults(model, early):
         ir = (emit is not None and form is None) or target is None
         program = driver.compile(
@@ -270,6 +275,7 @@ def compile_command(model: str | None, output: str, target: str | None, emit: st
             strict=flags["strict"],
             watch=watch,
             **_of(flags, *_OPTIONS, *_C_OPTIONS, "template"),
+            form=form,
         )
         limit = flags["elide_weights_larger_than"]
         files = {"": program.text(limit).encode()} if ir else program.files(form)
@@ -352,7 +358,7 @@ def _list(*, passes: bool, targets: bool) -> None:
 @_model_options
 @_chip_options
 def run_command(model: str, raster: str, output: str, target: str | None, level: str | None, **flags: Any) -> None:
-    """Run MODEL, or a chip's configuration (.json), on a raster."""
+    """Run MODEL, or a chip's configuration (.json, .net), on a raster."""
     from nirc import driver
     from nirc.frontend import rasters
 
@@ -394,7 +400,7 @@ def run_command(model: str, raster: str, output: str, target: str | None, level:
 
 
 def _program_to_run(driver: Any, model: str, target: str | None, level: str | None, flags: dict[str, Any]) -> Program:
-    if model.endswith(".json"):
+    if driver.is_config(model):
         unset = {"dt": "auto", "precision": "f32", "strict": False}
         useless = ["--fix"] if flags["fixes"] else list[str]()
         named = (name for name in (*_OPTIONS, "strict") if name != "chip")
@@ -404,6 +410,8 @@ def _program_to_run(driver: Any, model: str, target: str | None, level: str | No
         if useless:
             raise _fault(f"{', '.join(useless)} cannot change a configuration, which runs as it is")
         return driver.load_config(model, target, flags["chip"])
+    if target == "cpu" and flags["inputs"] is not None:
+        raise _fault("--inputs says what C hands in to a written kernel; nirc run takes any raster")
     options = _of(flags, *_OPTIONS)
     return driver.compile(
         model,

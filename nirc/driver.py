@@ -145,6 +145,12 @@ def stages_to(target: str | None) -> Callable[[Options], Stages]:
     return backend(target).stages if target else reference_stages
 
 
+def form_of(target: str | None, path: str) -> str | None:
+    """The format of a target that a file's ending names; None for the target's own."""
+    ending = Path(path).suffix[1:]
+    return ending if target is not None and ending in backend(target).formats else None
+
+
 def _levels(target: str) -> str:
     return ", ".join(stages_to(target)(Options())) + _formats(target)
 
@@ -159,6 +165,8 @@ def refuse_unused(options: Options, target: str | None, levels: Iterable[str], w
     format would look at: one whose value does not change them."""
     stages = stages_to(target)
     used = set(backend(target).emits_by if target else ())
+    if target is not None and options.form in backend(target).formats:
+        used.add("form")
     for option in fields(Options):
         other = stages(replace(options, **{option.name: "another"}))
         if any(other[level] != stages(options)[level] for level in levels):
@@ -262,6 +270,7 @@ class Program:
     def files(self, form: str | None = None) -> dict[str, bytes]:
         """What `emit` gives, under the empty text, and the files that belong beside it, by their ending."""
         target = backend(self.target or "")
+        form = form or self.options.form
         if form is not None and form not in target.formats:
             known = ", ".join(target.formats) or "its own format alone"
             raise DiagnosticException(f"the target {target.name} does not write '{form}'; it writes {known}")
@@ -289,8 +298,9 @@ class Program:
         return identifier(named or Path(self.source or "network").stem)
 
     def save(self, path: str | os.PathLike[str], form: str | None = None) -> None:
-        """Write the target's own format, or another, and what belongs beside it; each file whole or not at all."""
-        rasters.write_files(os.fspath(path), self.files(form))
+        """Write the target's own format, or another, by its name or the file's ending, and what belongs beside it; each
+        file whole or not at all."""
+        rasters.write_files(os.fspath(path), self.files(form or form_of(self.target, os.fspath(path))))
 
     @property
     def dt(self) -> float | None:
@@ -458,8 +468,26 @@ def _object(text: str) -> dict[str, Any]:
     return cast(dict[str, Any], content) if isinstance(content, dict) else {}
 
 
+def _importers() -> dict[str, str]:
+    """The chips by the endings of those of their files that are no JSON."""
+    chips = ((name, backend(name).chip) for name in BACKENDS)
+    return {ending: name for name, of in chips if of is not None for ending in of.files}
+
+
+def is_config(path: str) -> bool:
+    """Whether a file is a chip's configuration by its ending."""
+    return path.endswith(".json") or Path(path).suffix[1:] in _importers()
+
+
 def load_config(path: str, target: str | None, generation: str | None = None) -> Program:
     """Read a chip's configuration, nirc's own or the vendor's; without a target, the chip is told by the file."""
+    ending = Path(path).suffix[1:]
+    if (owner := _importers().get(ending)) is not None:
+        if target not in (None, owner) or generation is not None:
+            raise DiagnosticException(f"a .{ending} file is of the target {owner}, which has no generations")
+        module = chip(owner).files[ending](path)
+        module.verify()
+        return Program(module, owner, source=path)
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -516,7 +544,7 @@ def compile(
     """Compile a model, a path to one or a `nir.NIRGraph`, for a target; without one down to `snn`, which runs too.
 
     options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template, placement, lower_bound,
-    weight_splits, weight_rounding, inputs, triple, cpu, name (see `nirc.backends.Options`).
+    weight_splits, weight_rounding, inputs, triple, cpu, name, form (see `nirc.backends.Options`).
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
     chosen = _options(options)

@@ -40,6 +40,8 @@ class Options:
     triple: str | None = None
     cpu: str | None = None
     name: str | None = None
+    form: str | None = None
+    """The format that will be written, where the passes have to know it."""
 
 
 class Evaluator(Protocol):
@@ -98,12 +100,14 @@ class Chip:
     read         the importer of the target's own configurations: text and generation to module
     summary      lines that say how much of the chip a compiled module takes
     owns         whether a JSON object looks like a configuration of this chip
+    files        importers of files that are no JSON, by the files' endings: path to module
     """
 
     generations: tuple[str, ...]
     read: Callable[[str, str | None], ModuleOp]
     summary: Callable[[ModuleOp], list[str]]
     owns: Callable[[dict[str, Any]], bool]
+    files: Mapping[str, Callable[[str], ModuleOp]] = field(default_factory=dict[str, Callable[[str], ModuleOp]])
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class Backend:
     runner   how it runs, where it can
     chip     what else there is where the target is a chip
     emits_by the options that writing looks at
-    formats  what else it writes from the last level, by the name that --emit takes; `emit` may be among them
+    formats  what else it writes from the last level, by the name that --emit takes, which as a file's ending does the
+             same; `emit` may be among them
     beside   files that belong to what is written, by the ending that takes the place of its own
     """
 

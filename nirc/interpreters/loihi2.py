@@ -17,7 +17,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, array
-from nirc.dialects.nir import integers
+from nirc.dialects.nir import integers, quote
 from nirc.interpreters.events import event_counts, refuse_unknown
 
 _STATES = ("spikes", "v", "u")
@@ -210,7 +210,8 @@ class Loihi2Evaluator:
         """What was lost so far, as a user should hear it."""
         lost = list[str]()
         if self.merged:
-            lost.append(f"{self.merged} input events beyond one per value and step count as one, as on the chip")
+            told = "input events beyond one per value and step count as one, as on the chip"
+            lost.append(f"{self.merged} {told}; --inputs graded lets them count as often as they say")
         if self.wrapped:
             lost.append(f"currents wrapped at 24 bits {self.wrapped} times, as on the chip; scale the weights down")
         if self.saturated:
@@ -221,6 +222,7 @@ class Loihi2Evaluator:
         """Feed rasters [T, B, N...] by input name; returns spikes by output name and recorded keys."""
         shapes = {name: op.given for name, op in self.network.inputs().items()}
         events = event_counts(inputs, shapes, self.batch, 2**31 - 1)
+        self.refuse_large(events)
         binary = {edge.source.data for edge in self.network.connections() if not self._counts(edge.target.data)}
         self.merged += sum(int(np.maximum(events[name] - 1, 0).sum()) for name in events if name in binary)
         steps = len(next(iter(events.values()))) if events else 0
@@ -241,6 +243,19 @@ class Loihi2Evaluator:
             if progress is not None:
                 progress(t + 1)
         return rasters
+
+    def refuse_large(self, events: Mapping[str, Array]) -> None:
+        """Raise DiagnosticException where a graded input does not fit its message; Lava's simulator takes any."""
+        faults = dict[str, None]()
+        for edge in self.network.connections():
+            name, op = edge.source.data, self.network.synapses().get(edge.target.data)
+            if name in events and op is not None and op.graded:
+                most = (1 << op.num_message_bits.value.data) - 1
+                if events[name].max(initial=0) > most:
+                    told = f"graded inputs of {op.num_message_bits.value.data} bits, at most {most}"
+                    faults[f"the raster of input {quote(name)} holds {events[name].max()}; {told}"] = None
+        if faults:
+            raise DiagnosticException("\n".join(faults))
 
     def _counts(self, target: str) -> bool:
         """Whether a process counts an input as often as it says."""
@@ -308,6 +323,8 @@ class RealLoihi2Evaluator(Loihi2Evaluator):
 
     u = (1 - (du + 1) / 4096) u + a;  v = (1 - dv / 4096) v + u + bias;  s = v > vth;  v = 0 where s: each layer gives
     the spikes of the `snn` network that it was made of, `latency` steps later.
+
+    peaks: the largest |u| and |v| of each population so far.
     """
 
     KIND = np.float64
@@ -316,6 +333,7 @@ class RealLoihi2Evaluator(Loihi2Evaluator):
     def prepare(self) -> None:
         if self.network.quantized():
             raise DiagnosticException("the network must hold real numbers")
+        self.peaks = dict.fromkeys(self.network.neurons(), (0.0, 0.0))
 
     def population(self, op: loihi2.NeuronsOp) -> _Neurons:
         bias = np.broadcast_to(op.numbers("bias_mant"), op.given)
@@ -329,3 +347,6 @@ class RealLoihi2Evaluator(Loihi2Evaluator):
         v = (1 - p.dv / 4096) * p.v + p.u + p.bias
         spikes: Array = v > (p.vth if p.op.silent is None else np.inf)
         p.spikes, p.v = spikes, np.where(spikes, 0, v)
+        name = p.op.process.data
+        u, v = (float(np.abs(x).max(initial=most)) for x, most in zip((p.u, p.v), self.peaks[name], strict=True))
+        self.peaks[name] = (u, v)

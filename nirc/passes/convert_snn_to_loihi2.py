@@ -43,26 +43,33 @@ from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 
 MAPPINGS = ("faithful", "vendor")
 
+INPUTS = {"events": 0, "graded": 8}
+"""How many bits a value of an Input has in a message; 0: it is one event, however large."""
+
 
 @dataclass(frozen=True)
 class ConvertSnnToLoihi2Pass(ModulePass):
     """Turn a `snn.network` in canonical wiring into a `loihi2.network` of real numbers; folds its linear paths first.
 
     mapping: `vendor` takes those networks alone that the vendor's converter has formulas for.
+    inputs: `events`, each value that is not 0 is one; or `graded`, values are whole numbers of 8 bits.
     Raises PassFailedException with everything that Lava's processes have no place for.
     """
 
     name = "convert-snn-to-loihi2"
 
     mapping: str = "faithful"
+    inputs: str = "events"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         if self.mapping not in MAPPINGS:
             raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
+        if self.inputs not in INPUTS:
+            raise PassFailedException(f"inputs '{self.inputs}' are not one of {', '.join(INPUTS)}")
         SnnFoldLinearPathsPass().apply(ctx, op)
 
         def convert(network: snn.NetworkOp) -> loihi2.NetworkOp:
-            converted = _Conversion(op, network).convert()
+            converted = _Conversion(op, network, INPUTS[self.inputs]).convert()
             if self.mapping == "vendor" and (faults := list(vendor_faults(converted))):
                 raise PassFailedException("\n".join(faults))
             return converted
@@ -110,6 +117,10 @@ class _Part:
 
 class _Conversion(PathConversion):
     CHIP = "Loihi 2"
+
+    def __init__(self, module: ModuleOp, network: snn.NetworkOp, message_bits: int):
+        super().__init__(module, network)
+        self.message_bits = message_bits
 
     def convert(self) -> loihi2.NetworkOp:
         fires = self.layers()
@@ -208,8 +219,6 @@ class _Conversion(PathConversion):
                 self.fail(owner, f"{told}; Loihi 2 gives nothing else, end in LIF or LI")
         if not self.network.outputs:
             self.faults.append("the network has no output; nothing would be read")
-
-    # -- what feeds it
 
     # -- the whole
 
@@ -311,9 +320,13 @@ class _Conversion(PathConversion):
                 for members, sender in of:
                     own, waiting = (x if members is None else x[:, members] for x in (weights, delays))
                     process = self.fresh(f"{sender}->{part.process}")
-                    yield _matrix_op(process, nodes, own, waiting)
+                    yield _matrix_op(process, nodes, own, waiting, self.bits(source))
                     yield loihi2.ConnectOp(sender, process, self.into_matrix(source, sender, parts))
                     yield loihi2.ConnectOp(process, part.process, onto)
+
+    def bits(self, source: str) -> int:
+        """Those of a source's messages."""
+        return self.message_bits if source in self.names() else 0
 
     def into_conv(self, source: str) -> list[TransformAttr]:
         """An Input stands in the order of NIR, a population in Lava's."""
@@ -341,7 +354,8 @@ class _Conversion(PathConversion):
             return None
         process = self.fresh(f"{edge.source}->{part.process}")
         weight = kernel.weight * gain[:, 0, 0, None, None, None]
-        return process, _conv_op(kernel, process, edge.nodes(), weight, shape), edge.source
+        op = _conv_op(kernel, process, edge.nodes(), weight, shape, self.bits(edge.source))
+        return process, op, edge.source
 
     def report(self) -> None:
         """Attach what the chip does differently from the step that it stands for."""
@@ -363,19 +377,24 @@ class _Conversion(PathConversion):
             statement = f"one for each time constant of a layer, with connections from each to each: {told}"
             assume(self.module, "note", "populations", statement)
         names = listed(self.names())
-        assume(self.module, "note", "events", f"a value of {names} that is not 0 counts as one event, however large")
+        most = (1 << self.message_bits) - 1
+        told = "that is not 0 counts as one event, however large"
+        if self.message_bits:
+            told = f"is a graded spike, a whole number from 0 to {most} that counts as often as it says"
+        assume(self.module, "given" if self.message_bits else "note", "events", f"a value of {names} {told}")
 
 
-def _matrix_op(process: str, nodes: Sequence[str], weights: Array, delays: Array) -> loihi2.MatrixOp:
+def _matrix_op(process: str, nodes: Sequence[str], weights: Array, delays: Array, bits: int) -> loihi2.MatrixOp:
     content = dense(np.ascontiguousarray(weights))
     if np.any(delays):
-        return loihi2.DelayDenseOp(process, nodes, content, delays=dense(np.ascontiguousarray(delays, np.int32)))
+        waits = dense(np.ascontiguousarray(delays, np.int32))
+        return loihi2.DelayDenseOp(process, nodes, content, num_message_bits=bits, delays=waits)
     few = weights.size > 1 << 16 and np.count_nonzero(weights) < weights.size / 4
-    return (loihi2.SparseOp if few else loihi2.DenseOp)(process, nodes, content)
+    return (loihi2.SparseOp if few else loihi2.DenseOp)(process, nodes, content, num_message_bits=bits)
 
 
 def _conv_op(
-    kernel: Kernel, process: str, nodes: Sequence[str], weight: Array, shape: tuple[int, ...]
+    kernel: Kernel, process: str, nodes: Sequence[str], weight: Array, shape: tuple[int, ...], bits: int
 ) -> loihi2.ConvOp:
     """Lava's process: columns first, the kernel turned round."""
     top, _, left, _ = kernel.padding
@@ -389,6 +408,7 @@ def _conv_op(
         (left, top),
         kernel.dilation[::-1],
         kernel.groups,
+        bits,
     )
 
 

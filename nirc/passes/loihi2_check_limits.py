@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import networkx as nx
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -18,7 +19,7 @@ from xdsl.passes import ModulePass
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, and_more, index_text
 from nirc.dialects.loihi2 import LIMITS, Loihi2Limits
-from nirc.dialects.nir import assume, integers
+from nirc.dialects.nir import assume, integers, listed
 from nirc.passes.chip_limits import Told, fitting, named, range_faults
 
 
@@ -30,6 +31,13 @@ class Loihi2CheckLimitsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for network in fitting(op, loihi2.NetworkOp, violations):
+            parts = unconnected_parts(network)
+            if len(parts) > 1:
+                told = "; ".join(listed(part) for part in parts)
+                statement = (
+                    f"nothing connects {told}: Lava starts one at a time, as nirc's loader does, one after the other"
+                )
+                assume(op, "note", "parts", statement)
             found = estimate(network)
             if found.cores > LIMITS.cores:
                 statement = f"about {found.cores} cores, one chip has about {LIMITS.cores} usable: several chips"
@@ -92,47 +100,101 @@ def _weights(op: loihi2.SynapsesOp, limits: Loihi2Limits) -> Iterator[str]:
         yield from range_faults(op, {op.matrix: limits.weight(signs)}, named(op.label))
 
 
+def unconnected_parts(network: loihi2.NetworkOp) -> list[list[str]]:
+    """The nodes of neurons that are connected to each other, through whatever lies between."""
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(network.processes())
+    graph.add_edges_from((edge.source.data, edge.target.data) for edge in network.connections())
+    neurons = network.neurons()
+    found = [
+        list(dict.fromkeys(op.node.data for name, op in neurons.items() if name in part))
+        for part in nx.connected_components(graph)
+    ]
+    return [part for part in found if part]
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """What a network takes of a chip: cores, neurons, weights that are not 0, lines of the tables of synapses."""
+    """What a network takes: cores, neurons, weights other than 0; lines of synapses and axons of all cores."""
 
     cores: int
     neurons: int
     synapses: int
     lines: int
+    axons: int
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Neurons of one population, all on one core, and what the core's tables hold for them."""
+
+    lines: int
+    neurons: int
+    axons: int
+    groups: int = 1
+
+    def __add__(self, other: _Piece) -> _Piece:
+        return _Piece(
+            self.lines + other.lines, self.neurons + other.neurons, self.axons + other.axons, self.groups + other.groups
+        )
+
+    def fits(self, limits: Loihi2Limits) -> bool:
+        """Whether a core holds it."""
+        tables = self.lines <= limits.synapse_lines and self.axons <= limits.axons
+        return tables and self.neurons <= limits.neurons and self.groups <= limits.groups
 
 
 def estimate(network: loihi2.NetworkOp, limits: Loihi2Limits = LIMITS) -> Estimate:
-    """Cores by the tables of the compiler's printed reports [I]: a population on cores of its own, split by neurons.
+    """Cores by the tables of the compiler's printed reports [I]: each population in as few equal pieces as a core holds
+    one of, then the pieces packed, largest first, each onto the first core with room.
 
-    Lines of a dense layer: for each input axon ceil((10 N + 12) / 32) for N targets on the core; what a convolution
-    takes is not known, its kernel is counted once per core.
+    A dense layer takes, for each source, an incoming axon and ceil((10 N + 12) / 32) lines for N targets on the core.
+    What a convolution takes is not known: its kernel is counted once per piece, its sources are divided among them.
+    What a core's axons to others take is not known either and left out.
     """
     into: dict[str, list[loihi2.SynapsesOp]] = {name: [] for name in network.neurons()}
     synapses = network.synapses()
     for edge in network.connections():
         if edge.source.data in synapses and edge.target.data in into:
             into[edge.target.data].append(synapses[edge.source.data])
-    cores = lines = 0
+    pieces = list[_Piece]()
     for name, op in network.neurons().items():
         split = max(1, -(-op.size // limits.neurons))
-        while split < op.size and _lines(into[name], -(-op.size // split)) > limits.synapse_lines:
+        while split < op.size and not _piece(into[name], op.size, split).fits(limits):
             split += 1
-        cores += split
-        lines += split * _lines(into[name], -(-op.size // split))
+        pieces += [_piece(into[name], op.size, split)] * split
     return Estimate(
-        cores,
+        _packed(pieces, limits),
         sum(op.size for op in network.neurons().values()),
         sum(int(np.count_nonzero(op.numbers(op.matrix))) for op in synapses.values()),
-        lines,
+        sum(piece.lines for piece in pieces),
+        sum(piece.axons for piece in pieces),
     )
 
 
-def _lines(sources: list[loihi2.SynapsesOp], neurons: int) -> int:
-    total = 0
+def _piece(sources: list[loihi2.SynapsesOp], size: int, split: int) -> _Piece:
+    """One of so many equal pieces of a population."""
+    neurons, lines, axons = -(-size // split), 0, 0
     for op in sources:
+        taken = math.prod(op.taken or ())
         if isinstance(op, loihi2.ConvOp):
-            total += -(-10 * math.prod(op.weight.get_shape()) // 32)
+            lines += -(-10 * math.prod(op.weight.get_shape()) // 32)
+            axons += -(-taken // split)
         else:
-            total += math.prod(op.taken or ()) * -(-(10 * neurons + 12) // 32)
-    return total
+            lines += taken * -(-(10 * neurons + 12) // 32)
+            axons += taken
+    return _Piece(lines, neurons, axons)
+
+
+def _packed(pieces: list[_Piece], limits: Loihi2Limits) -> int:
+    """The cores that pieces take; a core without room for the smallest is not looked at again."""
+    ordered = sorted(pieces, key=lambda piece: (piece.lines, piece.neurons), reverse=True)
+    least = _Piece(*(min((getattr(p, name) for p in pieces), default=0) for name in ("lines", "neurons", "axons")))
+    full, cores = 0, list[_Piece]()
+    for piece in ordered:
+        n = next((n for n, core in enumerate(cores) if (core + piece).fits(limits)), len(cores))
+        cores[n : n + 1] = [cores[n] + piece if n < len(cores) else piece]
+        if not (cores[n] + least).fits(limits):
+            del cores[n]
+            full += 1
+    return full + len(cores)

@@ -12,23 +12,33 @@ A population has one scale sigma; v_int = 64 sigma v. With M the largest weight 
 Where no candidate will do sigma is the first of them, or as large as the bounds let it, whereby v may have less below 0
 where it cannot saturate whatever comes; weights then use fewer bits. With weight_splits
 n > 1 up to n - 1 more connections side by side carry what rounding left. Source: nirc's specification, section 4.3.
+
+The largest |u| that weights and graded inputs allow is many times what occurs. With a raster of the user's, what occurs
+on it times a margin takes its place, and in v that of the 32 thresholds; the rounded network runs over it too, and the
+margin doubles until nothing wraps or saturates there.
+
+For lava-dl's netx files: k = 0 everywhere, one sign mode for all that feeds a population, biases of exponent 6, and v
+starts at 0, which is a choice that is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import PassFailedException
+from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, dense, doubles, uniform
 from nirc.dialects.loihi2 import LIMITS
-from nirc.dialects.nir import ChangeAttr, keep_changes, listed, quote
+from nirc.dialects.nir import ChangeAttr, assume, keep_changes, listed, quote
+from nirc.frontend import rasters
+from nirc.interpreters.loihi2 import Loihi2Evaluator, RealLoihi2Evaluator
 from nirc.passes.loihi2_check_limits import structural_violations
 
 _HEADROOM = 4096
@@ -37,39 +47,110 @@ _HEADROOM = 4096
 _MOST_A = LIMITS.state >> 6
 """What u holds, in units of a."""
 
+_MARGINS = (1, 2, 4, 8, 16)
+"""Of the |v| that has to fit, over what a raster gave; of |u|, which wraps, twice as much."""
+_MOST = 4096
+"""Steps of a user's raster that are looked at, over all samples."""
+
+NETX_BIAS_EXP = 6
+"""Of all biases in netx files."""
+
 
 @dataclass(frozen=True)
 class Loihi2QuantizePass(ModulePass):
     """Make the numbers of every `loihi2.network` integers.
 
     weight_splits: connections side by side that share a path's weights.
+    calibrate: a file with input of the network, by which scales are chosen.
+    form: `net` for numbers that a netx file can hold.
     Raises PassFailedException with every parameter that no integer could stand for.
     """
 
     name = "loihi2-quantize"
 
     weight_splits: int | str | None = None
+    calibrate: str | None = None
+    form: str | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         splits = self.splits()
         faults = list[str]()
         for network in op.ops:
             if isinstance(network, loihi2.NetworkOp) and not network.quantized():
-                found = [_Population(part, inputs) for part, inputs in inputs_of(network)]
-                wrong = [fault for population in found for fault in population.faults()]
-                wrong += _lost([population for population in found if not any(population.faults())])
-                faults += [*wrong, *structural_violations(network)] if wrong else []
-                if not wrong:
+                found = self.populations(network, self.peaks(op, network, splits))
+                if wrong := _faults(network, found):
+                    faults += wrong
+                else:
                     _quantize(op, network, found, splits)
         if faults:
             raise PassFailedException("\n".join(faults))
+
+    def populations(self, network: loihi2.NetworkOp, peaks: Mapping[str, tuple[float, float]]) -> list[_Population]:
+        """The populations, each with its scale; peaks: by process, the |u| and |v| that have to fit."""
+        netx = self.form == "net"
+        return [
+            _Population(part, inputs, peaks.get(part.process.data, (0, 0)), netx=netx)
+            for part, inputs in inputs_of(network)
+        ]
+
+    def peaks(self, module: ModuleOp, network: loihi2.NetworkOp, splits: int) -> dict[str, tuple[float, float]]:
+        """What u and v reach on the user's raster, times the margin under which the chip's do not overflow on it."""
+        if self.calibrate is None:
+            return {}
+        try:
+            events, told = _events(self.calibrate, network)
+            batch = next(iter(events.values())).shape[1]
+            real = RealLoihi2Evaluator(network, batch)
+            real.run(events)
+        except DiagnosticException as error:
+            lines = (f"--calibrate: {line}" for line in str(error).splitlines())
+            raise PassFailedException("\n".join(lines)) from error
+        for margin in _MARGINS:
+            peaks = {name: (2 * margin * u, margin * v) for name, (u, v) in real.peaks.items()}
+            trial = ModuleOp([network.clone()])
+            (copy,) = trial.ops
+            assert isinstance(copy, loihi2.NetworkOp)
+            found = self.populations(copy, peaks)
+            if _faults(copy, found):
+                return peaks
+            _quantize(trial, copy, found, splits)
+            chip = Loihi2Evaluator(copy, batch)
+            chip.run(events)
+            if not chip.wrapped and not chip.saturated:
+                statement = f"by {told}, {2 * margin} times its largest current and {margin} times its membrane fit"
+                assume(module, "given", "scales", f"{statement}; nothing wraps or saturates on it, other input may")
+                return peaks
+        told = f"currents or membranes overflow on {told} whatever the scale; worst case of weights taken"
+        assume(module, "choice", "scales", told)
+        return {}
 
     def splits(self) -> int:
         """The option as a number."""
         text = "1" if self.weight_splits is None else str(self.weight_splits)
         if not text.isdecimal() or not 1 <= int(text) <= 4:
             raise PassFailedException(f"weight splits '{text}', must be 1 to 4 connections a path")
+        if int(text) > 1 and self.form == "net":
+            raise PassFailedException(f"weight splits {text}: a layer of a netx file has one matrix")
         return int(text)
+
+
+def _events(path: str, network: loihi2.NetworkOp) -> tuple[dict[str, Array], str]:
+    """The user's rasters [T, B, ...] by input, as much of them as is looked at, and what that is."""
+    shapes = {name: op.given for name, op in network.inputs().items()}
+    arrays = rasters.arrange(rasters.prepare(rasters.load(path), shapes, None).arrays, shapes).arrays
+    steps, batch = next(iter(arrays.values())).shape[:2]
+    if not steps or not batch:
+        raise DiagnosticException(f"{path}: holds no steps")
+    samples = max(1, min(batch, _MOST // steps))
+    part = {name: values[:_MOST, :samples] for name, values in arrays.items()}
+    return part, f"{min(steps, _MOST)} steps of {samples} of the {batch} sample(s) of {os.path.basename(path)}"
+
+
+def _faults(network: loihi2.NetworkOp, found: list[_Population]) -> list[str]:
+    """What no integer could stand for; with it, what does not fit whatever the weights are."""
+    wrong = [fault for population in found for fault in population.faults()]
+    wrong += _lost([population for population in found if not any(population.faults())])
+    return [*wrong, *structural_violations(network)] if wrong else []
 
 
 def inputs_of(network: loihi2.NetworkOp) -> list[tuple[loihi2.NeuronsOp, list[loihi2.SynapsesOp]]]:
@@ -82,11 +163,11 @@ def inputs_of(network: loihi2.NetworkOp) -> list[tuple[loihi2.NeuronsOp, list[lo
     return [(op, found[name]) for name, op in network.neurons().items()]
 
 
-def bias_fields(bias: Array) -> tuple[Array, Array]:
-    """Mantissa and exponent of whole numbers' nearest, the smallest exponent that does."""
+def bias_fields(bias: Array, least: int = 0) -> tuple[Array, Array]:
+    """Mantissa and exponent of whole numbers' nearest, the smallest exponent that does, from `least` on."""
     most = LIMITS.bias_mant[1]
-    exponent = np.zeros(bias.shape, np.int64)
-    for _ in range(LIMITS.bias_exp[1]):
+    exponent = np.full(bias.shape, least, np.int64)
+    for _ in range(least, LIMITS.bias_exp[1]):
         exponent += np.abs(np.rint(bias / 2.0**exponent)) > most
     return np.rint(bias / 2.0**exponent).astype(np.int64), exponent
 
@@ -105,8 +186,10 @@ def _reach(op: loihi2.SynapsesOp) -> Array:
 class _Population:
     """A population with what feeds it, and its scale."""
 
-    def __init__(self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp]):
-        self.op, self.inputs = op, inputs
+    def __init__(
+        self, op: loihi2.NeuronsOp, inputs: list[loihi2.SynapsesOp], peaks: tuple[float, float], *, netx: bool
+    ):
+        self.op, self.inputs, self.peaks, self.netx = op, inputs, peaks, netx
         real = {name: float(op.numbers(name)) for name in ("du", "dv", "vth")}
         self.real = real
         self.du = int(np.clip(np.rint(real["du"]), *LIMITS.decay))
@@ -123,24 +206,26 @@ class _Population:
         convolutions = [m for m, op in zip(weights, self.inputs, strict=True) if isinstance(op, loihi2.ConvOp)]
         largest, vth, silent = max(convolutions or weights, default=0.0), self.real["vth"], self.op.silent is not None
         bounds, unsaturated = self.bounds()
-        headroom = unsaturated if silent else _HEADROOM / vth if vth else np.inf
+        headroom = unsaturated if silent or self.peaks[1] else _HEADROOM / vth if vth else np.inf
         most = min(*bounds, headroom)
         if largest == 0:
             return most if (vth or silent) and np.isfinite(most) else 1 / 64
-        exponents = range(1 if convolutions else LIMITS.weight_exp[1] + 1)
+        exponents = range(1 if convolutions or self.netx else LIMITS.weight_exp[1] + 1)
         candidates = [254 * 2.0**e / largest for e in exponents]
         fitting = [sigma for sigma in candidates if sigma <= most]
         return fitting[-1] if fitting else min(candidates[0], *bounds, max(headroom, unsaturated))
 
     def bounds(self) -> tuple[list[float], float]:
         """The largest sigma by u, biases and thresholds; and that under which v cannot saturate."""
-        u = self.worst() * 4096 / (self.du + 1)
+        u = self.peaks[0] or self.worst() * 4096 / (self.du + 1)
         bias = float(np.abs(self.bias).max(initial=0))
         start = 0.0 if self.op.v is None else float(np.abs(self.op.numbers("v")).max(initial=0))
         v = max((u + bias) * 4096 / self.dv if self.dv else np.inf, start)
+        if self.peaks[1]:
+            v = max(self.peaks[1], start)
         if not np.isfinite(v) and self.op.silent is not None:
             v = 32 * max(u, bias, start)  # what integrates without a leak has no bound
-        largest = (LIMITS.bias_mant[1] << LIMITS.bias_exp[1]) / 64
+        largest = (LIMITS.bias_mant[1] << (NETX_BIAS_EXP if self.netx else LIMITS.bias_exp[1])) / 64
         ends = ((_MOST_A, u), (largest, bias), (LIMITS.vth[1], self.real["vth"]), (_MOST_A, v))
         *bounds, unsaturated = (end / value if value else np.inf for end, value in ends)
         return bounds, unsaturated
@@ -149,7 +234,8 @@ class _Population:
         """The largest sum of weights of one sign onto a neuron, over all that feeds the population."""
         total = np.zeros((2, 1))
         for op in self.inputs:
-            reach = _reach(op)
+            # A graded input counts as often as its message can say.
+            reach = _reach(op) * ((1 << op.num_message_bits.value.data) - 1 if op.graded else 1)
             if isinstance(op, loihi2.ConvOp) or len(self.op.given) == 3:
                 reach = reach.max(axis=1, keepdims=True)
             total = total + reach
@@ -167,7 +253,31 @@ class _Population:
 
     def vanishing(self) -> Iterator[loihi2.SynapsesOp]:
         """The connections of which rounding leaves nothing."""
-        return (op for op in self.inputs if not np.any(_rounded(op, self.sigma)[0]))
+        return (op for op in self.inputs if not np.any(self.rounded(op)[0]))
+
+    def bias_fields(self) -> tuple[Array, Array]:
+        """Mantissa and exponent of the biases."""
+        return bias_fields(self.bias * 64 * self.sigma, NETX_BIAS_EXP if self.netx else 0)
+
+    def rounded(self, op: loihi2.SynapsesOp, residue: Array | None = None) -> tuple[Array, int, str]:
+        """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
+        wanted = op.numbers(op.matrix) * self.sigma if residue is None else residue
+        signs = signs_of(wanted) if not self.netx else self.netx_signs()
+        most = 254 if signs == "MIXED" else 255
+        largest = float(np.abs(wanted).max(initial=0))
+        exponent = 0
+        while not (isinstance(op, loihi2.ConvOp) or self.netx) and largest / 2.0**exponent > most * (1 + 1e-9):
+            exponent += 1
+        by = 2 if signs == "MIXED" else 1
+        return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
+
+    def netx_signs(self) -> str:
+        """The sign mode that netx gives all that feeds a population."""
+        weights = [op.numbers(op.matrix) for op in self.inputs]
+        if all(np.all(w >= 0) for w in weights):
+            return "EXCITATORY"
+        # A small negative weight may round to 0, beside which the others count as of both signs.
+        return "MIXED"
 
     def start(self) -> Array | None:
         """v before the first step, so that `latency` steps of the bias alone lead to the value of the real ones."""
@@ -177,7 +287,7 @@ class _Population:
         v = np.zeros(self.op.given) if self.op.v is None else np.broadcast_to(self.op.numbers("v"), self.op.given)
         for _ in range(steps):
             v = (1 - self.real["dv"] / 4096) * v + self.bias
-        mant, exponent = bias_fields(self.bias * 64 * self.sigma)
+        mant, exponent = self.bias_fields()
         whole = np.rint(v * 64 * self.sigma).astype(np.int64)
         keep = 4096 - self.dv
         for _ in range(steps):
@@ -185,19 +295,6 @@ class _Population:
             # The smallest number whose kept part, rounded toward 0, is the rest.
             whole = np.sign(rest) * -(-np.abs(rest) * 4096 // keep)
         return whole if np.any(whole) else None
-
-
-def _rounded(op: loihi2.SynapsesOp, sigma: float, residue: Array | None = None) -> tuple[Array, int, str]:
-    """Integer weights, exponent and sign mode of a connection, or of what rounding left of it."""
-    wanted = op.numbers(op.matrix) * sigma if residue is None else residue
-    signs = signs_of(wanted)
-    most = 254 if signs == "MIXED" else 255
-    largest = float(np.abs(wanted).max(initial=0))
-    exponent = 0
-    while not isinstance(op, loihi2.ConvOp) and largest / 2.0**exponent > most * (1 + 1e-9):
-        exponent += 1
-    by = 2 if signs == "MIXED" else 1
-    return by * np.rint(wanted / 2.0**exponent / by).astype(np.int64), exponent, signs
 
 
 def _lost(found: list[_Population]) -> Iterator[str]:
@@ -232,6 +329,8 @@ def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Populati
     for edge in network.connections():
         for end in (edge.source.data, edge.target.data):
             edges.setdefault(end, []).append(edge)
+    if late := [population.op.node.data for population in found if population.netx and population.start() is not None]:
+        assume(module, "choice", "initial state", f"{listed(late)} start(s) at 0: a netx file holds no other start")
     for population in found:
         for op in population.inputs:
             _round_weights(op, population, splits, values, edges[op.process.data])
@@ -269,13 +368,13 @@ def _round_weights(
 ) -> None:
     """Round a connection in place, split where asked for; edges: those to and from it."""
     before = op.numbers(op.matrix)
-    weights, exponent, signs = _rounded(op, population.sigma)
+    weights, exponent, signs = population.rounded(op)
     after = weights * 2.0**exponent
     op.properties[op.matrix] = dense(np.asarray(weights, np.int32, order="C"))
     if isinstance(op, loihi2.MatrixOp):
         _set_format(op, exponent, signs)
         for n in range(1, splits):
-            weights, exponent, signs = _rounded(op, 1, before * population.sigma - after)
+            weights, exponent, signs = population.rounded(op, before * population.sigma - after)
             if not np.any(weights):
                 break
             _split(op, edges, n, weights, exponent, signs)
@@ -308,8 +407,8 @@ def _split(
 def _round_neurons(population: _Population, changes: _Changes) -> None:
     op, sigma, node = population.op, population.sigma, population.op.node.data
     lsb = 64 * sigma
-    start = population.start()
-    mant, exponent = bias_fields(population.bias * lsb)
+    start = None if population.netx else population.start()
+    mant, exponent = population.bias_fields()
     factor = np.ones(()) if op.v_scale is None else doubles(op.v_scale)
     for name, code, real, whole in (
         ("tau_syn", "du", population.real["du"] + 1, population.du + 1),

@@ -57,6 +57,8 @@ def vendor_faults(network: loihi2.NetworkOp) -> Iterator[str]:
     for op in network.synapses().values():
         if not isinstance(op, loihi2.DenseOp):
             yield f"{op.label}: a {op.LAVA}, {instead}"
+        if op.graded:
+            yield f"{op.label}: graded inputs, {instead}"
 
 
 def _quantize(network: loihi2.NetworkOp) -> Iterator[ChangeAttr]:

@@ -1,4 +1,5 @@
 """Make the oracle environments: for each folder here with a `requirements.txt`, the virtual environment `<folder>/env`.
+What a file `alone.txt` there lists is installed after it, without its dependencies.
 
     make_environments.py [NAME ...]        all of them without a name
 
@@ -35,7 +36,7 @@ def interpreter(name: str) -> str | None:
 
 def make(name: str) -> None:
     """Make the environment `name`, unless its stamp says that it stands."""
-    requirements = ORACLES / name / "requirements.txt"
+    requirements, alone = ORACLES / name / "requirements.txt", ORACLES / name / "alone.txt"
     env = ORACLES / name / "env"
     python = env / "bin" / "python"
     stamp = env / "stamp"
@@ -44,15 +45,17 @@ def make(name: str) -> None:
         print(f"{name}: left out, there is no Python {(ORACLES / name / 'python').read_text().strip()}", flush=True)
         return
     version = subprocess.run([maker, "-VV"], check=True, capture_output=True).stdout
-    wanted = hashlib.sha256(requirements.read_bytes() + version).hexdigest()
+    contents = requirements.read_bytes() + (alone.read_bytes() if alone.is_file() else b"")
+    wanted = hashlib.sha256(contents + version).hexdigest()
     if python.exists() and stamp.is_file() and stamp.read_text() == wanted:
         print(f"{name}: up to date", flush=True)
         return
     print(f"{name}: making {env}", flush=True)
     subprocess.run([maker, "-m", "venv", "--clear", env], check=True)
-    subprocess.run(
-        [python, "-m", "pip", "install", "--disable-pip-version-check", "--requirement", requirements], check=True
-    )
+    install = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    subprocess.run([*install, "--requirement", requirements], check=True)
+    if alone.is_file():
+        subprocess.run([*install, "--no-deps", "--requirement", alone], check=True)
     stamp.write_text(wanted)
     print(f"{name}: made", flush=True)
 

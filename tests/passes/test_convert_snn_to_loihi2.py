@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,38 @@ def test_kernels_beyond_eight_bits() -> None:
 def test_a_simulators_scheme() -> None:
     (line,) = refusals(chain((1,), affine(weights(1, 1)), lif(1)), scheme="norse")
     assert line.startswith("scheme 'norse' describes a simulator")
+
+
+@pytest.mark.parametrize("options", ["", "{inputs=graded}"])
+def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None], options: str) -> None:
+    """A convolution and a pool, a skip that waits, a recurrence, two time constants, a constant current."""
+    nodes = {"input": port("Input", 1, 4, 4), "conv": conv(weights(2, 1, 3, 3), size=(4, 4), padding=1)}
+    nodes |= {
+        "a": spiking((2, 4, 4)),
+        "pool": pool(2),
+        "flat": flatten(2, 2, 2),
+        "fc": affine(weights(3, 8), np.ones(3)),
+    }
+    nodes |= {
+        "b": cuba(3, tau_mem=DT * np.array([8, 8, 16])),
+        "rec": affine(weights(3, 3)),
+        "output": port("Output", 3),
+    }
+    nodes |= {"wide": flatten(1, 4, 4), "skip": affine(weights(3, 16))}
+    edges = [
+        ("input", "conv"),
+        ("conv", "a"),
+        ("a", "pool"),
+        ("pool", "flat"),
+        ("flat", "fc"),
+        ("fc", "b"),
+        ("b", "rec"),
+    ]
+    edges += [("rec", "b"), ("b", "output"), ("input", "wide"), ("wide", "skip"), ("skip", "b")]
+    snn = nirc.compile(graph(nodes, edges), "loihi2", dt=DT, until="snn").text()
+    golden(opt(snn, f"convert-snn-to-loihi2{options}"))
+
+
+def test_unknown_inputs() -> None:
+    (line,) = refusals(chain((2,), affine(weights(2, 2)), lif(2)), inputs="spikes")
+    assert line == "inputs 'spikes' are not one of events, graded"

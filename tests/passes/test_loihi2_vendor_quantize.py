@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import pytest
 from xdsl.utils.exceptions import DiagnosticException
 
 import nirc
+
+sys.path.append(str(Path(__file__).parents[1]))
+from speck_models import affine, chain, nir
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -45,6 +50,23 @@ def test_what_the_vendors_route_does_not_know() -> None:
     assert any(line.startswith("node 'hidden': a synaptic current") for line in lines)
 
 
+def test_graded_inputs_are_not_the_vendors() -> None:
+    with pytest.raises(DiagnosticException, match="graded inputs, which the vendor's route does not know"):
+        nirc.compile(str(EXAMPLES / "gestures.nir"), "loihi2", mapping="vendor", inputs="graded")
+
+
 def test_an_unknown_mapping() -> None:
     with pytest.raises(DiagnosticException, match="mapping 'mine' is not one of faithful, vendor"):
         nirc.compile(str(EXAMPLES / "gestures.nir"), "loihi2", mapping="mine")
+
+
+def test_golden(opt: Callable[[str, str], str], golden: Callable[[str], None]) -> None:
+    """The paper's numbers: dv = int(0.04 * 4095), vth = int(0.1 * 131071) >> 9, w = int(0.04 * 256)."""
+    fields = {"tau": 2.5e-3, "r": 1, "v_leak": 0, "v_threshold": 0.1, "v_reset": 0}
+    lif = nir.LIF(**{name: np.full(1, value, np.float32) for name, value in fields.items()})
+    model = chain((1,), affine(np.ones((1, 1))), lif)
+    snn = nirc.compile(model, "loihi2", dt=1e-4, mapping="vendor", until="snn").text()
+    text = opt(snn, "convert-snn-to-loihi2{mapping=vendor},loihi2-vendor-quantize")
+    for number in ("dv = dense<163>", "vth = dense<25>", "weights = dense<10>"):
+        assert number in text
+    golden(text)

@@ -50,8 +50,8 @@ class Loihi2Target(Target):
         }
         tail = {
             "outputs": [name for name, op in network.neurons().items() if op.node.data in read],
-            "neurons": {name: _read_out(op) for name, op in network.neurons().items() if op.v_scale is not None},
-            "nirc": _notes(module, network),
+            "neurons": {name: read_out(op) for name, op in network.neurons().items() if op.v_scale is not None},
+            "nirc": notes(module, network),
         }
         parts = [f'"{name}": {json.dumps(value)}' for name, value in head.items()]
         for name, items in lists.items():
@@ -102,7 +102,8 @@ def _connection(op: loihi2.ConnectOp) -> Json:
     return {**ends, "transform": transform} if transform else ends
 
 
-def _read_out(op: loihi2.NeuronsOp) -> Json:
+def read_out(op: loihi2.NeuronsOp) -> Json:
+    """How to read a population."""
     return {
         "latency": 0 if op.latency is None else op.latency.value.data,
         **{name: op.numbers(name).tolist() for name in ("v_scale", "v_offset") if name in op.properties},
@@ -110,9 +111,9 @@ def _read_out(op: loihi2.NeuronsOp) -> Json:
     }
 
 
-def _notes(module: ModuleOp, network: loihi2.NetworkOp) -> Json:
+def notes(module: ModuleOp, network: loihi2.NetworkOp) -> Json:
     """What is for people, and for reading the file back."""
-    notes, values = notes_of(module, network.report or ())
+    common, values = notes_of(module, network.report or ())
     processes = dict[str, Any]()
     for name, op in network.processes().items():
         if isinstance(op, loihi2.SynapsesOp) and op.nodes.data:
@@ -125,4 +126,4 @@ def _notes(module: ModuleOp, network: loihi2.NetworkOp) -> Json:
         {"node": port.node.data, "neurons": port.neurons.data, "shape": list(integers(port.shape))}
         for port in network.outputs
     ]
-    return {**notes, "values": values, "processes": processes, "outputs": outputs, "unverified": list(_UNVERIFIED)}
+    return {**common, "values": values, "processes": processes, "outputs": outputs, "unverified": list(_UNVERIFIED)}

@@ -50,7 +50,7 @@ def read_config(text: str, chip: str | None = None) -> ModuleOp:
     return module_of(loihi2.NetworkOp("main", outputs, Region(Block(ops))), {"dt": held.get("dt"), **file.notes})
 
 
-def module_of(network: loihi2.NetworkOp, notes: Json) -> ModuleOp:
+def module_of(network: loihi2.NetworkOp, notes: Json, limits: loihi2.Loihi2Limits = loihi2.LIMITS) -> ModuleOp:
     """The module of a network that was read, with the file's notes and what it does beyond the fields' ranges."""
     try:
         network.verify()
@@ -58,7 +58,7 @@ def module_of(network: loihi2.NetworkOp, notes: Json) -> ModuleOp:
         raise DiagnosticException(str(error)) from None
     module = ModuleOp([network])
     restore_notes(module, notes)
-    for violation in violations(network):
+    for violation in violations(network, limits):
         assume(module, "note", "limits", f"{violation}; it runs as in Lava's simulator, which checks nothing")
     return module
 

@@ -31,11 +31,12 @@ for n in range(first, len(list(folder.glob("*.json"))), step):
             monitors[f"{name}.{state}"] = make_monitor()
             monitors[f"{name}.{state}"].probe(variable, steps)
     with contextlib.redirect_stdout(io.StringIO()):
-        top = names["start"](processes, steps)
+        parts = names["start"](processes, steps)
         results: dict[str, Any] = {}
         for key, monitor in monitors.items():
             values = next(iter(next(iter(monitor.get_data().values())).values()))
             shape = neurons[key.rpartition(".")[0]].s_out.shape
             results[key] = np.asarray(values).reshape(steps, *shape).astype(np.int32)
-        top.stop()
+        for part in parts:
+            part.stop()
     np.savez(folder / f"{n}.out.npz", **results)

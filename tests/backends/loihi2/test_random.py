@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
 
 sys.path.append(str(Path(__file__).parent))
 from loihi2_networks import COUNT, cases
+from speck_models import affine, graph, normal, port, spiking
 
 ROOT = Path(__file__).parents[3]
 States = dict[str, Array]
@@ -150,26 +152,52 @@ def ours(text: str, rasters: States) -> States:
     assert isinstance(network, loihi2.NetworkOp)
     evaluator = Loihi2Evaluator(network)
     found: dict[str, list[Array]] = {f"{name}.{state}": [] for name in evaluator.populations for state in "suv"}
-    for t in range(len(rasters["input"])):
-        evaluator.step({"input": rasters["input"][None, t]})
+    for t in range(len(next(iter(rasters.values())))):
+        evaluator.step({name: raster[None, t] for name, raster in rasters.items()})
         for name, population in evaluator.populations.items():
             for state, values in zip("suv", (population.spikes, population.u, population.v), strict=True):
                 found[f"{name}.{state}"].append(values[0].astype(np.int32))
     return {key: np.stack(values) for key, values in found.items()}
 
 
+FEATURES = (
+    *("recurrence", "bias", "delay", "stride", "pool", "skip", "split", "thresholds", "v_reset", "v_leak", "IF"),
+    *("convolution", "CubaLIF", "extremes", "reset interval", "graded input", "weight splits"),
+)
+"""What the generator says that it put in."""
+
+
+def emitted_features(text: str) -> set[str]:
+    """What the file has: kinds of processes, and features of the chip."""
+    config = json.loads(text)
+    items: list[dict[str, Any]] = config["processes"]
+    targets = Counter(edge["dst"] for edge in config["connections"])
+    has = {
+        "weight_exp": any(item.get("weight_exp") for item in items),
+        "bias": any(np.any(item.get("bias_mant", 0)) for item in items if not item["name"].startswith("one")),
+        "always firing": any(item["name"].startswith("one") for item in items),
+        "start": any("v" in item for item in items),
+        "second connection": any(targets[item["name"]] > 1 for item in items if item["type"].startswith("LIF")),
+    }
+    return {item["type"] for item in items} | {name for name, there in has.items() if there}
+
+
 def test_the_networks_have_every_feature() -> None:
-    """Each in at least 50 of them; in nine of ten every layer spikes."""
+    """Each in at least 50 of them; in nine of ten every layer spikes. Saturation and wrap: see the plain model.
+
+    An alias, a second synapse with a time constant of its own and Sparse are none of the chip's, or of these sizes.
+    """
     features = Counter(feature for case in cases() for feature in case.features)
-    kinds = Counter(kind for case in cases() for kind in {item["type"] for item in json.loads(case.text)["processes"]})
-    wanted = ("recurrence", "bias", "delay", "stride", "pool", "skip", "thresholds", "v_reset", "v_leak", "extremes")
-    wanted += ("convolution", "CubaLIF", "IF", "reset interval", "graded input", "weight splits")
-    assert {name: features[name] for name in wanted if features[name] < 50} == {}
-    assert all(kinds[kind] >= 50 for kind in ("Dense", "DelayDense", "Conv", "LIF", "LIFReset")), kinds
+    emitted = Counter(feature for case in cases() for feature in emitted_features(case.text))
     spiking = 0
     for case in cases():
         states = ours(case.program.emit().decode(), case.rasters)
         spiking += all(values.any() for key, values in states.items() if key.endswith(".s"))
+    print(f"of {COUNT}: {features}, in the files {emitted}; every layer spikes in {spiking}")
+    assert {name: features[name] for name in FEATURES if features[name] < 50} == {}
+    kinds = ("Dense", "DelayDense", "Conv", "LIF", "LIFReset")
+    wanted = (*kinds, "weight_exp", "bias", "always firing", "start", "second connection")
+    assert {name: emitted[name] for name in wanted if emitted[name] < 50} == {}
     assert spiking >= 0.9 * COUNT, spiking
 
 
@@ -188,7 +216,8 @@ def test_against_a_plain_model() -> None:
                     assert np.array_equal(found[f"{name}.{state}"][t], values[name]), (number, name, state, t)
         saturated += plain.saturated > 0
         wrapped += plain.wrapped > 0
-    assert min(saturated, wrapped) >= 20, (saturated, wrapped)
+    print(f"of {COUNT}: v saturates in {saturated}, u wraps in {wrapped}")
+    assert min(saturated, wrapped) >= 50, (saturated, wrapped)
 
 
 def test_conversion_keeps_the_network() -> None:
@@ -221,11 +250,12 @@ def test_conversion_keeps_the_network() -> None:
 def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
     """The README's loader builds each, Lava runs it: u, v and spikes of every population at every step."""
     python = oracle("lava")
+    networks = [(case.text, case.rasters) for case in cases()] + [two_parts()]
     (loader,) = re.findall(r"```python\n(import json\n\nimport numpy as np\nfrom lava.*?)```", README, re.DOTALL)
     (tmp_path / "loader.py").write_text(loader)
-    for number, case in enumerate(cases()):
-        (tmp_path / f"{number}.json").write_text(case.text)
-        np.savez(tmp_path / f"{number}.npz", **case.rasters)  # pyright: ignore[reportArgumentType]
+    for number, (text, rasters) in enumerate(networks):
+        (tmp_path / f"{number}.json").write_text(text)
+        np.savez(tmp_path / f"{number}.npz", **rasters)  # pyright: ignore[reportArgumentType]
     runner = str(Path(__file__).parent / "lava_runner.py")
     children = [
         subprocess.Popen([python, runner, str(tmp_path), str(n), "2"], stdin=subprocess.DEVNULL) for n in range(2)
@@ -235,12 +265,25 @@ def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
     finally:
         for child in children:
             child.kill()
-    for number, case in enumerate(cases()):
-        found = ours(case.text, case.rasters)
+    for number, (text, rasters) in enumerate(networks):
+        found = ours(text, rasters)
         with np.load(tmp_path / f"{number}.out.npz") as archive:
             assert set(archive.files) == set(found)
             for key in archive.files:
                 assert np.array_equal(archive[key], found[key]), (number, key)
+    assert found["b.s"].any()
+
+
+def two_parts() -> tuple[str, States]:
+    """Two layers that nothing connects, of which Lava would start one."""
+    nodes, rng = dict[str, Any](), np.random.default_rng(0)
+    for name in "ab":
+        nodes |= {f"in_{name}": port("Input", 3), f"f{name}": affine(normal(rng, 2, 3, mean=0.6, spread=0.2))}
+        nodes |= {name: spiking((2,)), f"out_{name}": port("Output", 2)}
+    edges = [edge for name in "ab" for edge in pairwise((f"in_{name}", f"f{name}", name, f"out_{name}"))]
+    program = nirc.compile(graph(nodes, edges), "loihi2", dt=1e-3)
+    assert any("nothing connects 'a'; 'b'" in text for text in program.assumptions)
+    return program.emit().decode(), {f"in_{name}": (rng.random((24, 3)) < 0.5).astype(np.int32) for name in "ab"}
 
 
 README = (ROOT / "README.md").read_text()

@@ -1,0 +1,9 @@
+builtin.module attributes {nir.assumptions = [#nir.assumption<"given", "dt", "0.0001 s">, #nir.assumption<"choice", "scheme", "nir-euler: forward Euler, gains from r and w_in, a neuron fires where v > threshold, an input value is a current that lasts one step">, #nir.assumption<"choice", "reset", "to 0 for 'n1': NIR does not say which kind, and Loihi 2's LIF knows this one only">, #nir.assumption<"note", "latency", "the output 'output' answers 1 step later than the network: a connection takes a step">, #nir.assumption<"note", "events", "a value of 'input' that is not 0 counts as one event, however large">], nir.dt = 1.000000e-04 : f64} {
+  loihi2.network @main attributes {outputs = [#loihi2.port<"output", "n1", array<i64: 1>>], report = [#nir.change<"n0", "weights", "v per spike", dense<0.039999999105930328> : tensor<f64>, dense<3.906250e-02> : tensor<f64>, dense<0.023437478172126668> : tensor<f64>>, #nir.change<"n1", "leak", "per step", dense<0.040000021457672119> : tensor<f64>, dense<0.039794921875> : tensor<f64>, dense<0.0051274868162047059> : tensor<f64>>, #nir.change<"n1", "threshold", "v", dense<0.10000000149011612> : tensor<f64>, dense<0.09765625> : tensor<f64>, dense<0.023437514551915013> : tensor<f64>>]} {
+    loihi2.input {process = "input", shape = array<i64: 1>}
+    loihi2.lif {process = "n1", node = "n1", shape = array<i64: 1>, latency = 1 : i64, du = dense<4095> : tensor<i32>, dv = dense<163> : tensor<i32>, vth = dense<25> : tensor<i32>, bias_mant = dense<0> : tensor<i32>, v_scale = dense<1.638400e+04> : tensor<f64>, v_offset = dense<0.000000e+00> : tensor<f64>, bias_exp = dense<0> : tensor<i32>}
+    loihi2.dense {process = "input->n1", nodes = ["n0"], weights = dense<10> : tensor<1x1xi32>, weight_exp = 0 : i64, num_weight_bits = 8 : i64, num_message_bits = 0 : i64, sign_mode = "EXCITATORY"}
+    loihi2.connect "input" to "input->n1" {transform = []}
+    loihi2.connect "input->n1" to "n1" {transform = []}
+  }
+}
