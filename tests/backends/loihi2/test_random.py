@@ -265,6 +265,7 @@ def test_against_lava(oracle: Callable[[str], str], tmp_path: Path) -> None:
     finally:
         for child in children:
             child.kill()
+    found = States()
     for number, (text, rasters) in enumerate(networks):
         found = ours(text, rasters)
         with np.load(tmp_path / f"{number}.out.npz") as archive:
