@@ -80,3 +80,15 @@ def test_on_speck() -> None:
     found = [accuracy("digits_conv.nir", "digits_conv.npz", "speck", model) for model in ("stepped", "events")]
     assert all(network - value < 1 for value in found)
     assert printed("digits_conv") == [f"{value:.1f}" for value in (network, *found)]
+
+
+@pytest.mark.parametrize("model", ["digits", "digits_recurrent"])
+def test_on_spinnaker2(model: str) -> None:
+    """Less than two points are lost; the README says what each mapping gives."""
+    options: list[dict[str, str]] = [{}, {"quantize": "layer"}, {"mapping": "vendor"}]
+    found = [accuracy(f"{model}.nir", "digits.npz")]
+    found += [accuracy(f"{model}.nir", "digits.npz", "spinnaker2", **each) for each in options]
+    assert all(found[0] - value < 2 for value in found[1:])
+    section = (ROOT / "README.md").read_text().split("### SpiNNaker2")[1]
+    row = next(line for line in section.splitlines() if line.startswith(f"| `{model}.nir`"))
+    assert re.findall(r"([\d.]+) %", row) == [f"{value:.1f}" for value in found]

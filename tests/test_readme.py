@@ -16,9 +16,9 @@ SHELL = [line for block in re.findall(r"(?<!-->\n)```sh\n(.*?)```", README, re.D
 PYTHON = [
     block
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    if not re.search("(import|from) (samna|lava)", block)
+    if not re.search("(import|from) (samna|lava|spinnaker2)", block)
 ]
-"""samna's and Lava's blocks run in the oracles' environments, see tests/backends/speck and tests/backends/loihi2."""
+"""The vendors' blocks run in the oracles' environments or on a stub, see tests/backends/speck, loihi2, spinnaker2."""
 BIN = Path(sys.executable).parent
 
 
