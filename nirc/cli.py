@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TARGETS = ("nir", "cpu", "c", "xylo", "speck", "loihi2")
+_TARGETS = ("nir", "cpu", "c", "xylo", "speck", "loihi2", "spinnaker2")
 """The targets' names, here so that --help loads no backend; a test keeps them equal to the registry's."""
 
-_RUN = ("cpu", "xylo", "speck", "loihi2")
+_RUN = ("cpu", "xylo", "speck", "loihi2", "spinnaker2")
 """Those that can be run."""
 
-_FIT = ("xylo", "speck", "loihi2")
+_FIT = ("xylo", "speck", "loihi2", "spinnaker2")
 """Those that a model can be checked against: the chips."""
 
 _CHIPS = ("v1", "audio2", "audio3", "imu", "speck2f", "speck2e", "speck2b")
@@ -92,6 +92,9 @@ _chip_options = _options(
     click.option("--placement", metavar="NODE=CORE,...", help="Cores for some of the layers (speck)."),
     click.option("--weight-splits", metavar="N", help="Connections that share a path's weights, 1 to 4 (loihi2)."),
     click.option(
+        "--weight-rounding", type=click.Choice(["nearest", "truncate"]), help="How weights are rounded (spinnaker2)."
+    ),
+    click.option(
         "--inputs",
         type=click.Choice(["graded", "events"]),
         help="What comes in: numbers (default), or event counts (targets cpu, c); events (default), or graded spikes "
@@ -101,7 +104,7 @@ _chip_options = _options(
 )
 _OPTIONS = (
     *("dt", "scheme", "reset", "precision", "chip", "mapping", "quantize", "calibrate"),
-    *("placement", "lower_bound", "weight_splits", "inputs"),
+    *("placement", "lower_bound", "weight_splits", "weight_rounding", "inputs"),
 )
 """The flags above that a pipeline takes as options."""
 _c_options = _options(

@@ -595,7 +595,7 @@ def compile(
     """Compile a model, a path to one or a `nir.NIRGraph`, for a target; without one down to `snn`, which runs too.
 
     options: dt, scheme, reset, precision, chip, mapping, quantize, calibrate, template, placement, lower_bound,
-    weight_splits, inputs, triple, cpu, name, form (see `nirc.backends.Options`).
+    weight_splits, weight_rounding, inputs, triple, cpu, name, form (see `nirc.backends.Options`).
     Raises DiagnosticException with everything in which the model cannot be compiled.
     """
     chosen = _options(options)

@@ -27,6 +27,12 @@ def _loihi2() -> type[Target]:
     return Loihi2Target
 
 
-_TARGETS = {"xylo": _xylo, "speck": _speck, "loihi2": _loihi2}
+def _spinnaker2() -> type[Target]:
+    from nirc.backends.spinnaker2.emit import Spinnaker2Target
+
+    return Spinnaker2Target
+
+
+_TARGETS = {"xylo": _xylo, "speck": _speck, "loihi2": _loihi2, "spinnaker2": _spinnaker2}
 
 NIRC_UNIVERSE = Universe(all_dialects=DIALECTS, all_passes=PASSES, all_targets=_TARGETS)

@@ -94,3 +94,13 @@ def test_on_loihi2(model: str) -> None:
     assert found[0] - found[1] < 1
     assert found[2] >= found[0]
     assert printed(model, "loihi2") == [f"{value:.1f}" for value in found]
+
+
+@pytest.mark.parametrize("model", ["digits", "digits_recurrent"])
+def test_on_spinnaker2(model: str) -> None:
+    """Less than two points are lost; the target's page says what each mapping gives."""
+    options: list[dict[str, str]] = [{}, {"quantize": "layer"}, {"mapping": "vendor"}]
+    found = [accuracy(f"{model}.nir", "digits.npz")]
+    found += [accuracy(f"{model}.nir", "digits.npz", "spinnaker2", **each) for each in options]
+    assert all(found[0] - value < 2 for value in found[1:])
+    assert printed(model, "spinnaker2") == [f"{value:.1f}" for value in found]

@@ -36,6 +36,7 @@ class Options:
     placement: str | None = None
     lower_bound: str | None = None
     weight_splits: str | None = None
+    weight_rounding: str | None = None
     inputs: str | None = None
     triple: str | None = None
     cpu: str | None = None
@@ -212,6 +213,12 @@ def _loihi2() -> Backend:
     return BACKEND
 
 
+def _spinnaker2() -> Backend:
+    from nirc.backends.spinnaker2 import BACKEND
+
+    return BACKEND
+
+
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "nir": _nir,
     "cpu": _cpu,
@@ -219,4 +226,5 @@ BACKENDS: dict[str, Callable[[], Backend]] = {
     "xylo": _xylo,
     "speck": _speck,
     "loihi2": _loihi2,
+    "spinnaker2": _spinnaker2,
 }

@@ -43,6 +43,12 @@ def _loihi2() -> Dialect:
     return Loihi2
 
 
+def _spinnaker2() -> Dialect:
+    from nirc.dialects.spinnaker2 import Spinnaker2
+
+    return Spinnaker2
+
+
 DIALECTS: dict[str, Callable[[], Dialect]] = {
     "nir": _nir,
     "snn": _snn,
@@ -50,4 +56,5 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "xylo": _xylo,
     "speck": _speck,
     "loihi2": _loihi2,
+    "spinnaker2": _spinnaker2,
 }

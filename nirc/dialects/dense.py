@@ -180,6 +180,21 @@ def dense_faults(attr: Dense) -> str | None:
     return layout_fault(attr) or finite_fault(array(attr))
 
 
+def number_fault(attr: Dense, element: ElementType, *shapes: tuple[int, ...]) -> str | None:
+    """What keeps a property from being numbers of a chip, whose shape is one of these, or None.
+
+    The same op holds real numbers (f64) and, once they are quantized, integers (i32).
+    """
+    if fault := dense_faults(attr):
+        return f" {fault}"
+    if attr.get_element_type() != element:
+        return ": numbers are real (f64) or integers (i32), all alike"
+    if attr.get_shape() not in shapes:
+        wanted = " or ".join(map(shape_text, shapes))
+        return f" has the shape {shape_text(attr.get_shape())}, must be {wanted}"
+    return None
+
+
 def index_text(values: Array, flat: int) -> str:
     """The index of a flat position as a user reads it: `3`, or `(0, 2)` where there are several axes."""
     position = tuple(int(i) for i in np.unravel_index(flat, values.shape))

@@ -51,7 +51,7 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Array, Dense, array, as_dense, dense_faults, shape_text
+from nirc.dialects.dense import Array, Dense, array, as_dense, dense_faults, number_fault, shape_text
 from nirc.dialects.nir import ChangeAttr, int_array, integers, quote
 
 Shape = tuple[int, ...]
@@ -95,6 +95,19 @@ class Loihi2Limits:
     """Of a core's table of synapses [I]."""
     axons: int = 16_000
     """Entries of a core's table of incoming axons [I]."""
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """What each property of neurons holds."""
+        return {
+            "du": self.decay,
+            "dv": self.decay,
+            "vth": self.vth,
+            "bias_mant": self.bias_mant,
+            "bias_exp": self.bias_exp,
+            "u": (-self.state, self.state),
+            "v": (-self.state, self.state),
+        }
 
     def weight(self, sign_mode: str) -> tuple[int, int]:
         """The range of a connection's weights."""
@@ -194,15 +207,9 @@ class ProcessOp(IRDLOperation, ABC):
         """What the constraints cannot say."""
         for name in self.NUMBERS:
             attr = as_dense(self.properties.get(name))
-            if attr is None:
-                continue
-            if fault := dense_faults(attr):
-                yield f"{name} {fault}"
-            elif attr.get_element_type() != (i32 if self.quantized() else f64):
-                yield f"{name}: numbers are real (f64) or integers (i32), all alike"
-            elif attr.get_shape() not in self.expected(name):
-                wanted = " or ".join(map(shape_text, self.expected(name)))
-                yield f"{name} has the shape {shape_text(attr.get_shape())}, must be {wanted}"
+            element = i32 if self.quantized() else f64
+            if attr is not None and (fault := number_fault(attr, element, *self.expected(name))):
+                yield f"{name}{fault}"
 
     def verify_(self) -> None:
         if faults := list(self.check()):

@@ -52,7 +52,7 @@ from xdsl.irdl import (
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from nirc.dialects.dense import Array, Dense, array, as_dense, dense_faults, shape_text
+from nirc.dialects.dense import Array, Dense, array, as_dense, number_fault, shape_text
 from nirc.dialects.nir import ChangeAttr, int_array, integers, quote
 
 Shape = tuple[int, int, int]
@@ -106,6 +106,17 @@ class SpeckLimits:
     def cores(self) -> int:
         """The cores."""
         return len(self.kernel_memory)
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """What each property of a layer holds."""
+        return {
+            "weights": self.weight,
+            "biases": self.bias,
+            "threshold_high": self.threshold_high,
+            "threshold_low": self.threshold_low,
+            "initial": self.initial,
+        }
 
 
 LIMITS = SpeckLimits()
@@ -305,15 +316,9 @@ class CoreOp(IRDLOperation):
         shapes = {"weights": weights, "biases": weights[:1], "initial": self.given}
         for name in self.NUMBERS:
             attr = as_dense(self.properties.get(name))
-            if attr is None:
-                continue
-            if fault := dense_faults(attr):
-                faults.append(f"{name} {fault}")
-            elif attr.get_element_type() != (i32 if self.quantized() else f64):
-                faults.append(f"{name}: numbers are real (f64) or integers (i32), all alike")
-            elif attr.get_shape() != shapes.get(name, ()):
-                wanted = shape_text(shapes.get(name, ()))
-                faults.append(f"{name} has the shape {shape_text(attr.get_shape())}, must be {wanted}")
+            element = i32 if self.quantized() else f64
+            if attr is not None and (fault := number_fault(attr, element, shapes.get(name, ()))):
+                faults.append(f"{name}{fault}")
         if self.threshold_low is None and self.quantized():
             faults.append("integers have a threshold_low")
         if faults:

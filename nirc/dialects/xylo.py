@@ -93,6 +93,18 @@ class XyloLimits:
     SPIKES: ClassVar[int] = 31
     """Spikes of a hidden neuron in a step [V]."""
 
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """What each property of a group holds."""
+        return {
+            "weights": self.WEIGHT,
+            "dash_mem": self.DASH,
+            "dash_syn": self.DASH,
+            "threshold": self.THRESHOLD,
+            "bias": self.BIAS,
+            "weight_shift": self.SHIFT,
+        }
+
 
 CHIPS: dict[str, XyloLimits] = {
     "v1": XyloLimits("SYNS61300", 16, 1000, 8, 2, None, None, 63, 32_000, False, True, ()),

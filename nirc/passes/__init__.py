@@ -217,6 +217,30 @@ def _loihi2_check_limits() -> type[ModulePass]:
     return Loihi2CheckLimitsPass
 
 
+def _convert_snn_to_spinnaker2() -> type[ModulePass]:
+    from nirc.passes.convert_snn_to_spinnaker2 import ConvertSnnToSpinnaker2Pass
+
+    return ConvertSnnToSpinnaker2Pass
+
+
+def _spinnaker2_quantize() -> type[ModulePass]:
+    from nirc.passes.spinnaker2_quantize import Spinnaker2QuantizePass
+
+    return Spinnaker2QuantizePass
+
+
+def _spinnaker2_place() -> type[ModulePass]:
+    from nirc.passes.spinnaker2_place import Spinnaker2PlacePass
+
+    return Spinnaker2PlacePass
+
+
+def _spinnaker2_check_limits() -> type[ModulePass]:
+    from nirc.passes.spinnaker2_check_limits import Spinnaker2CheckLimitsPass
+
+    return Spinnaker2CheckLimitsPass
+
+
 PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "nir-infer-shapes": _nir_infer_shapes,
     "nir-mend": _nir_mend,
@@ -253,5 +277,9 @@ PASSES: dict[str, Callable[[], type[ModulePass]]] = {
     "loihi2-quantize": _loihi2_quantize,
     "loihi2-vendor-quantize": _loihi2_vendor_quantize,
     "loihi2-check-limits": _loihi2_check_limits,
+    "convert-snn-to-spinnaker2": _convert_snn_to_spinnaker2,
+    "spinnaker2-quantize": _spinnaker2_quantize,
+    "spinnaker2-place": _spinnaker2_place,
+    "spinnaker2-check-limits": _spinnaker2_check_limits,
 }
 """In the order in which a pipeline runs them."""

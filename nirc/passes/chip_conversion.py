@@ -6,6 +6,7 @@ acts at once on the membrane that fired. What else a chip can take, its own conv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, cast
 
 import numpy as np
@@ -15,6 +16,15 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from nirc.dialects import snn
 from nirc.dialects.dense import Array, doubles
 from nirc.dialects.nir import assume, quote
+
+
+def convert_networks(module: ModuleOp, convert: Callable[[snn.NetworkOp], Operation]) -> None:
+    """Put in the place of each `snn.network` what it becomes."""
+    for network in tuple(module.ops):
+        if isinstance(network, snn.NetworkOp):
+            module.body.block.insert_op_before(convert(network), network)
+            network.detach()
+            network.erase()
 
 
 class ChipConversion:

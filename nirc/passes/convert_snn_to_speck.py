@@ -31,7 +31,7 @@ from nirc.dialects import snn, speck
 from nirc.dialects.dense import Array, dense, doubles, index_text, shape_text
 from nirc.dialects.nir import assume, integers, listed, quote
 from nirc.dialects.speck import LIMITS, Shape
-from nirc.passes.chip_conversion import ChipConversion
+from nirc.passes.chip_conversion import ChipConversion, convert_networks
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
 from nirc.passes.speck_check_limits import structural_violations
 
@@ -56,19 +56,17 @@ class ConvertSnnToSpeckPass(ModulePass):
         if self.lower_bound not in (None, *LOWER_BOUNDS):
             raise PassFailedException(f"lower bound '{self.lower_bound}' is not one of {', '.join(LOWER_BOUNDS)}")
         # Folding forgets which factors were averages.
-        averages = [fault for network in _networks(op) for fault in _mixed_averages(network)]
+        averages = [
+            fault for network in op.ops if isinstance(network, snn.NetworkOp) for fault in _mixed_averages(network)
+        ]
         SnnFoldLinearPathsPass().apply(ctx, op)
-        for network in _networks(op):
+
+        def convert(network: snn.NetworkOp) -> speck.NetworkOp:
             conversion = _Conversion(op, network, self.chip, self.lower_bound)
             conversion.faults += averages
-            converted = conversion.convert()
-            op.body.block.insert_op_before(converted, network)
-            network.detach()
-            network.erase()
+            return conversion.convert()
 
-
-def _networks(module: ModuleOp) -> tuple[snn.NetworkOp, ...]:
-    return tuple(op for op in module.ops if isinstance(op, snn.NetworkOp))
+        convert_networks(op, convert)
 
 
 def _mixed_averages(network: snn.NetworkOp) -> Iterator[str]:

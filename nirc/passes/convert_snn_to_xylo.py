@@ -29,7 +29,7 @@ from xdsl.utils.exceptions import PassFailedException
 from nirc.dialects import snn, xylo
 from nirc.dialects.dense import Array, Dense, dense, doubles
 from nirc.dialects.nir import assume, quote
-from nirc.passes.chip_conversion import ChipConversion
+from nirc.passes.chip_conversion import ChipConversion, convert_networks
 from nirc.passes.xylo_check_limits import structural_violations
 
 MAPPINGS = ("faithful", "vendor")
@@ -52,12 +52,9 @@ class ConvertSnnToXyloPass(ModulePass):
             raise PassFailedException(f"chip '{self.chip}' is not one of {', '.join(xylo.CHIPS)}")
         if self.mapping not in MAPPINGS:
             raise PassFailedException(f"mapping '{self.mapping}' is not one of {', '.join(MAPPINGS)}")
-        for network in tuple(op.ops):
-            if isinstance(network, snn.NetworkOp):
-                converted = _Conversion(op, network, self.chip, vendor=self.mapping == "vendor").convert()
-                op.body.block.insert_op_before(converted, network)
-                network.detach()
-                network.erase()
+        convert_networks(
+            op, lambda network: _Conversion(op, network, self.chip, vendor=self.mapping == "vendor").convert()
+        )
 
 
 @dataclass

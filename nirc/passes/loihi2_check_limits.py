@@ -15,12 +15,12 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import loihi2
-from nirc.dialects.dense import Array, and_more, array, index_text
+from nirc.dialects.dense import Array, and_more, index_text
 from nirc.dialects.loihi2 import LIMITS, Loihi2Limits
 from nirc.dialects.nir import assume, integers, listed
+from nirc.passes.chip_limits import Told, fitting, named, range_faults
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,7 @@ class Loihi2CheckLimitsPass(ModulePass):
     name = "loihi2-check-limits"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        networks = [network for network in op.ops if isinstance(network, loihi2.NetworkOp)]
-        if faults := [fault for network in networks for fault in violations(network)]:
-            raise PassFailedException("\n".join(faults))
-        for network in networks:
+        for network in fitting(op, loihi2.NetworkOp, violations):
             parts = unconnected_parts(network)
             if len(parts) > 1:
                 told = "; ".join(listed(part) for part in parts)
@@ -54,7 +51,7 @@ def violations(network: loihi2.NetworkOp, limits: Loihi2Limits = LIMITS) -> Iter
         return
     yield from structural_violations(network, limits)
     for op in network.neurons().values():
-        yield from _neurons(op, limits)
+        yield from range_faults(op, limits.ranges, named(op.label))
     for op in network.synapses().values():
         yield from _weights(op, limits)
 
@@ -66,9 +63,7 @@ def structural_violations(network: loihi2.NetworkOp, limits: Loihi2Limits = LIMI
     for op in network.synapses().values():
         if op.num_message_bits.value.data > limits.message_bits:
             yield f"{op.label}: {op.num_message_bits.value.data} bits a message, at most {limits.message_bits}"
-        if isinstance(op, loihi2.DelayDenseOp):
-            delays = array(op.delays)
-            yield from _range(op.label, "a delay of", delays, limits.delay, " steps")
+        yield from range_faults(op, {"delays": limits.delay}, _delay(op))
         if isinstance(op, loihi2.ConvOp):
             kernel = op.weight.get_shape()[1:3]
             sizes = {"kernel": kernel, "groups": (op.groups.value.data,)}
@@ -82,35 +77,17 @@ def structural_violations(network: loihi2.NetworkOp, limits: Loihi2Limits = LIMI
                     )
 
 
-def _range(
-    label: str, what: str, values: Array, allowed: tuple[int, int], unit: str = "", advice: str = ""
-) -> Iterator[str]:
-    low, high = allowed
-    bad = np.flatnonzero((values < low) | (values > high))
-    if bad.size:
-        at = f" at {index_text(values, int(bad[0]))}{and_more(bad.size)}" if values.ndim else ""
-        yield f"{label}: {what} {values.flat[bad[0]]}{unit}{at}, must be in [{low}, {high}]{advice}"
+def _delay(op: loihi2.SynapsesOp) -> Told:
+    def told(name: str, values: Array, first: int) -> str:
+        return f"{op.label}: a delay of {values.flat[first]} steps at {index_text(values, first)}"
 
-
-def _neurons(op: loihi2.NeuronsOp, limits: Loihi2Limits) -> Iterator[str]:
-    allowed = {
-        "du": limits.decay,
-        "dv": limits.decay,
-        "vth": limits.vth,
-        "bias_mant": limits.bias_mant,
-        "bias_exp": limits.bias_exp,
-        "u": (-limits.state, limits.state),
-        "v": (-limits.state, limits.state),
-    }
-    for name, ends in allowed.items():
-        if name in op.properties:
-            yield from _range(op.label, name, op.numbers(name), ends)
+    return told
 
 
 def _weights(op: loihi2.SynapsesOp, limits: Loihi2Limits) -> Iterator[str]:
     weights = op.numbers(op.matrix)
     if isinstance(op, loihi2.MatrixOp):
-        yield from _range(op.label, "weight_exp", np.asarray(op.weight_exp.value.data), limits.weight_exp)
+        yield from range_faults(op, {"weight_exp": limits.weight_exp}, named(op.label))
         acting = op.effective()
         if (changed := np.flatnonzero(acting != weights)).size:
             first = int(changed[0])
@@ -120,7 +97,7 @@ def _weights(op: loihi2.SynapsesOp, limits: Loihi2Limits) -> Iterator[str]:
             )
     else:
         signs = "EXCITATORY" if np.all(weights >= 0) else "INHIBITORY" if np.all(weights <= 0) else "MIXED"
-        yield from _range(op.label, "weight", weights, limits.weight(signs))
+        yield from range_faults(op, {op.matrix: limits.weight(signs)}, named(op.label))
 
 
 def unconnected_parts(network: loihi2.NetworkOp) -> list[list[str]]:

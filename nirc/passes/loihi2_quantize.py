@@ -29,14 +29,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, PassFailedException
 
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, dense, doubles, uniform
 from nirc.dialects.loihi2 import LIMITS
-from nirc.dialects.nir import ChangeAttr, assume, listed, quote
+from nirc.dialects.nir import ChangeAttr, assume, keep_changes, listed, quote
 from nirc.frontend import rasters
 from nirc.interpreters.loihi2 import Loihi2Evaluator, RealLoihi2Evaluator
 from nirc.passes.loihi2_check_limits import structural_violations
@@ -337,12 +337,9 @@ def _quantize(module: ModuleOp, network: loihi2.NetworkOp, found: list[_Populati
         _round_neurons(population, values)
     changes = [_change(*key, pairs) for key, pairs in values.items()]
     _remove_empty(network)
-    network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
-    for change in changes:
-        change.tell(module)
     names = listed(list(dict.fromkeys(population.op.node.data for population in found if population.inputs)))
     where = "nirc.values in the emitted file lists every change"
-    assume(module, "note", "quantization", f"8-bit weights for {names}; {where}")
+    keep_changes(module, network, changes, f"8-bit weights for {names}; {where}")
 
 
 def _change(node: str, parameter: str, unit: str, pairs: list[tuple[Array, Array]]) -> ChangeAttr:
@@ -350,9 +347,7 @@ def _change(node: str, parameter: str, unit: str, pairs: list[tuple[Array, Array
     before, after = (np.concatenate([np.ravel(pair[n]) for pair in pairs]) for n in (0, 1))
     if parameter != "weights":
         return ChangeAttr.of(node, parameter, unit, before, after)
-    ends = [np.array([values.min(), values.max()]) for values in (before, after)]
-    error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
-    return ChangeAttr.of(node, parameter, unit, *ends, error=error)
+    return ChangeAttr.of_weights(node, before, after)
 
 
 def _remove_empty(network: loihi2.NetworkOp) -> None:

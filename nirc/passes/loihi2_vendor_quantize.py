@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import loihi2
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import ChangeAttr
+from nirc.dialects.nir import ChangeAttr, keep_changes
 from nirc.passes.loihi2_quantize import inputs_of, signs_of
 
 
@@ -38,10 +38,7 @@ class Loihi2VendorQuantizePass(ModulePass):
         if faults := [fault for network in networks for fault in vendor_faults(network)]:
             raise PassFailedException("\n".join(faults))
         for network in networks:
-            changes = list(_quantize(network))
-            network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
-            for change in changes:
-                change.tell(op)
+            keep_changes(op, network, _quantize(network))
 
 
 def vendor_faults(network: loihi2.NetworkOp) -> Iterator[str]:
@@ -71,10 +68,7 @@ def _quantize(network: loihi2.NetworkOp) -> Iterator[ChangeAttr]:
         op.properties["weights"] = dense(np.asarray(weights, order="C"))
         op.properties["sign_mode"] = StringAttr(signs_of(weights))
         who = op.nodes.data[0].data if op.nodes.data else op.process.data
-        after = weights / 256
-        error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
-        ends = [np.array([values.min(), values.max()]) for values in (before, after)]
-        yield ChangeAttr.of(who, "weights", "v per spike", *ends, error=error)
+        yield ChangeAttr.of_weights(who, before, weights / 256)
     for op in network.neurons().values():
         leak, threshold = (float(op.numbers(name)) for name in ("dv", "vth"))
         numbers = {"du": 4095, "dv": int(4095 * leak / 4096), "vth": int(131071 * threshold) >> 9}

@@ -9,12 +9,12 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import speck
-from nirc.dialects.dense import and_more, index_text
+from nirc.dialects.dense import and_more
 from nirc.dialects.nir import assume, integers, listed, quote
 from nirc.dialects.speck import LIMITS, SpeckLimits
+from nirc.passes.chip_limits import fitting, named, range_faults
 from nirc.passes.speck_place import place
 
 
@@ -25,10 +25,7 @@ class SpeckCheckLimitsPass(ModulePass):
     name = "speck-check-limits"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        networks = [network for network in op.ops if isinstance(network, speck.NetworkOp)]
-        if faults := [fault for network in networks for fault in violations(network)]:
-            raise PassFailedException("\n".join(faults))
-        for network in networks:
+        for network in fitting(op, speck.NetworkOp, violations):
             if network.chip.data != speck.PROBED_CHIP:
                 taken = f"those of {network.chip.data} are taken from {speck.PROBED_CHIP}"
                 assume(op, "note", "limits", f"{taken}, as the vendor's documentation has them; unverified")
@@ -42,7 +39,7 @@ def violations(network: speck.NetworkOp, limits: SpeckLimits = LIMITS) -> Iterat
     yield from structural_violations(network, limits)
     yield from _arrivals(network)
     for op in network.layers().values():
-        yield from _ranges(op, limits)
+        yield from range_faults(op, limits.ranges, named(op.label))
     if not any(op.monitor is not None for op in network.layers().values()):
         yield "no layer is monitored; the chip would give nothing"
 
@@ -233,21 +230,3 @@ def _crowded(network: speck.NetworkOp, stuck: list[int], cores: tuple[int, ...],
 
 def _list(cores: tuple[int, ...]) -> str:
     return ", ".join(map(str, cores))
-
-
-def _ranges(op: speck.CoreOp, limits: SpeckLimits) -> Iterator[str]:
-    ranges = {
-        "weights": limits.weight,
-        "biases": limits.bias,
-        "threshold_high": limits.threshold_high,
-        "threshold_low": limits.threshold_low,
-        "initial": limits.initial,
-    }
-    for name, (low, high) in ranges.items():
-        if name not in op.properties:
-            continue
-        values = op.numbers(name)
-        bad = np.flatnonzero((values < low) | (values > high))
-        if bad.size:
-            at = f" at {index_text(values, int(bad[0]))}{and_more(bad.size)}" if values.ndim else ""
-            yield f"{op.label}: {name} {values.flat[bad[0]]}{at}, must be in [{low}, {high}]"

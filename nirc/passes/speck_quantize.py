@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, UnitAttr
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import speck
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import ChangeAttr, assume, listed
+from nirc.dialects.nir import ChangeAttr, keep_changes, listed
 from nirc.passes.speck_check_limits import structural_violations
 
 _BITS = {"weights": 8, "biases": 8, "threshold": 16, "initial": 16}
@@ -110,20 +110,14 @@ def _quantize(module: ModuleOp, network: speck.NetworkOp, layers: list[speck.Cor
         layer.properties["scale"] = dense(np.asarray(scale, np.float64))
         if np.any(layer.numbers("biases")):
             layer.properties["leak"] = UnitAttr()
-    network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
-    for change in changes:
-        change.tell(module)
     names = listed([layer.node.data for layer in layers])
-    assume(module, "note", "quantization", f"8-bit weights for {names}; nirc.values in the emitted file lists changes")
+    keep_changes(module, network, changes, f"8-bit weights for {names}; nirc.values in the emitted file lists changes")
 
 
 def _changes(layer: speck.CoreOp) -> Iterator[ChangeAttr]:
     """Weights, bias and threshold before and after, in the network's units."""
     whole, scale, name = _integers(layer), float(scale_of(layer)), layer.node.data
-    before, after = layer.numbers("weights"), whole["weights"] / scale
-    largest = max(float(np.abs(before).max()), np.finfo(float).tiny)
-    ends = [np.array([values.min(), values.max()]) for values in (before, after)]
-    yield ChangeAttr.of(name, "weights", "v per spike", *ends, error=float(np.abs(after - before).max()) / largest)
+    yield ChangeAttr.of_weights(name, layer.numbers("weights"), whole["weights"] / scale)
     for parameter, unit in (("biases", "v per tick"), ("threshold_high", "v"), ("initial", "v")):
         if parameter in layer.properties and np.any(layer.numbers(parameter)):
             yield ChangeAttr.of(name, parameter, unit, layer.numbers(parameter), whole[parameter] / scale)

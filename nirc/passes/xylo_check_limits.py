@@ -9,12 +9,12 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, and_more
 from nirc.dialects.nir import assume, quote
 from nirc.dialects.xylo import XyloLimits
+from nirc.passes.chip_limits import Told, fitting, range_faults
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,18 @@ class XyloCheckLimitsPass(ModulePass):
     connections: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        faults = list[str]()
-        for network in op.ops:
-            if isinstance(network, xylo.NetworkOp):
-                limits = self.limits(network.limits)
-                faults.extend(f"xylo {network.chip.data}: {fault}" for fault in violations(network, limits))
-                if limits.unverified and not faults:
-                    names = ", ".join(name.replace("_", " ") for name in limits.unverified)
-                    statement = (
-                        f"{limits.part}: the limits of {names} come from the vendor's documentation alone, unverified"
-                    )
-                    assume(op, "note", "limits", statement)
-        if faults:
-            raise PassFailedException("\n".join(faults))
+        def beyond(network: xylo.NetworkOp) -> Iterator[str]:
+            found = violations(network, self.limits(network.limits))
+            return (f"xylo {network.chip.data}: {fault}" for fault in found)
+
+        for network in fitting(op, xylo.NetworkOp, beyond):
+            limits = self.limits(network.limits)
+            if limits.unverified:
+                names = ", ".join(name.replace("_", " ") for name in limits.unverified)
+                statement = (
+                    f"{limits.part}: the limits of {names} come from the vendor's documentation alone, unverified"
+                )
+                assume(op, "note", "limits", statement)
 
     def limits(self, limits: XyloLimits) -> XyloLimits:
         """The chip's record with the options put in."""
@@ -65,7 +64,7 @@ def violations(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
             yield f"0 {what}, the chip needs at least 1"
     yield from structural_violations(network, limits)
     for part in network.parts():
-        yield from _ranges(part)
+        yield from range_faults(part, limits.ranges, _told(part))
     hidden, readout = network.hidden, network.readout
     yield from _aliases(hidden)
     biased = [part for part in (hidden, readout) if np.any(part.numbers("bias"))]
@@ -146,30 +145,15 @@ def _connections(network: xylo.NetworkOp, limits: XyloLimits) -> Iterator[str]:
         )
 
 
-def _ranges(part: xylo.Group) -> Iterator[str]:
-    ranges = {
-        "weights": XyloLimits.WEIGHT,
-        "dash_mem": XyloLimits.DASH,
-        "dash_syn": XyloLimits.DASH,
-        "threshold": XyloLimits.THRESHOLD,
-        "bias": XyloLimits.BIAS,
-    }
-    for name, (low, high) in ranges.items():
-        if name not in part.properties:
-            continue
-        values = part.numbers(name)
-        bad = np.argwhere((values < low) | (values > high))
-        if len(bad):
-            neuron = int(bad[0][1 if name == "weights" else 0])
-            where = f"onto hidden neuron {neuron}" if isinstance(part, xylo.InputOp) else f"of {part.where(neuron)}"
-            yield f"{name} {where} is {_at(values, bad[0])}{and_more(len(bad))}, must be in [{low}, {high}]"
-    shift = part.weight_shift.value.data
-    if not XyloLimits.SHIFT[0] <= shift <= XyloLimits.SHIFT[1]:
-        yield f"weight_shift of {_listed(part)} is {shift}, must be in [{XyloLimits.SHIFT[0]}, {XyloLimits.SHIFT[1]}]"
+def _told(part: xylo.Group) -> Told:
+    def told(name: str, values: Array, first: int) -> str:
+        if not values.ndim:
+            return f"{name} of {_listed(part)} is {values}"
+        neuron = int(np.unravel_index(first, values.shape)[1 if name == "weights" else 0])
+        where = f"onto hidden neuron {neuron}" if isinstance(part, xylo.InputOp) else f"of {part.where(neuron)}"
+        return f"{name} {where} is {values.flat[first]}"
 
-
-def _at(values: Array, position: Array) -> int:
-    return int(values[tuple(position)])
+    return told
 
 
 def _aliases(hidden: xylo.HiddenOp) -> Iterator[str]:

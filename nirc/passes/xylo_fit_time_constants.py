@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import ChangeAttr, assume, quote
+from nirc.dialects.nir import ChangeAttr, assume, keep_changes, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
 from nirc.passes.xylo_quantize import applied
@@ -76,10 +76,7 @@ def _fit(module: ModuleOp, network: xylo.NetworkOp, rule: str) -> None:
             if rule == "response" and np.any(part.numbers("dash_syn").reshape(part.size)[here] < 0.5):
                 shortest = "the chip's shortest takes 2 steps, and a shorter one would clear the current before it acts"
                 assume(module, "note", "synapse", f"{quote(name)} has synapses of less than 2 steps; {shortest}")
-    changes = fit_time_constants(network, rule)
-    network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
-    for change in changes:
-        change.tell(module)
+    keep_changes(module, network, fit_time_constants(network, rule))
 
 
 def fit_time_constants(network: xylo.NetworkOp, rule: str = RULES[0]) -> list[ChangeAttr]:

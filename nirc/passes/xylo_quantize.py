@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import PassFailedException
 
 from nirc.dialects import xylo
 from nirc.dialects.dense import Array, dense
-from nirc.dialects.nir import ChangeAttr, assume, quote
+from nirc.dialects.nir import ChangeAttr, keep_changes, quote
 from nirc.dialects.xylo import XyloLimits
 from nirc.passes.xylo_check_limits import structural_violations
 
@@ -126,12 +126,9 @@ def _quantize(module: ModuleOp, network: xylo.NetworkOp) -> None:
     """Round one network in place, and keep what changed."""
     changes = [change for part in (network.hidden, network.readout) for change in _changes(part, network)]
     to_integers(network)
-    network.properties["report"] = ArrayAttr([*(network.report or ()), *changes])
-    for change in changes:
-        change.tell(module)
     layers = ", ".join(map(quote, [*network.hidden.sizes(), *network.readout.sizes()]))
     where = "nirc.tau and nirc.values in the emitted file list every change"
-    assume(module, "note", "quantization", f"8-bit weights for {layers}; {where}")
+    keep_changes(module, network, changes, f"8-bit weights for {layers}; {where}")
 
 
 def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> Iterator[ChangeAttr]:
@@ -146,10 +143,7 @@ def _changes(part: xylo.HiddenOp | xylo.ReadoutOp, network: xylo.NetworkOp) -> I
     for name, here in part.places().items():
         old, new = before[:, here], after[:, here]
         if old.size:
-            largest = max(float(np.abs(old).max()), 1e-300)
-            ends = [np.array([values.min(), values.max()]) for values in (old, new)]
-            error = float(np.abs(new - old).max()) / largest
-            yield ChangeAttr.of(name, "weights", "v per spike", *ends, error=error)
+            yield ChangeAttr.of_weights(name, old, new)
         for parameter, unit in (("threshold", "v"), ("bias", "v per step")):
             values = part.numbers(parameter)[here]
             if np.any(values) and (parameter == "bias" or not np.all(part.silent()[here])):

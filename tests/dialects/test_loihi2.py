@@ -41,8 +41,10 @@ SOUND = {
     "also": "",
 }
 
-MATRIX = ", nodes = [], weights = dense<2> : tensor<2x2xi32>, weight_exp = {exp} : i64, num_weight_bits = 8 : i64, "
-MATRIX += "num_message_bits = {messages} : i64"
+MATRIX = (
+    ", nodes = [], weights = dense<2> : tensor<2x2xi32>, weight_exp = {exp} : i64, num_weight_bits = 8 : i64, "
+    "num_message_bits = {messages} : i64"
+)
 
 
 def dense(exp: int = 0, messages: int = 0) -> str:
@@ -84,8 +86,10 @@ def half(process: str, members: str, shape: str = "4") -> str:
     return lif(process, **part)
 
 
-REAL = 'loihi2.dense {process = "more", nodes = [], weights = dense<0.5> : tensor<2x2xf64>, weight_exp = 0 : i64, '
-REAL += "num_weight_bits = 8 : i64, num_message_bits = 0 : i64}"
+REAL = (
+    'loihi2.dense {process = "more", nodes = [], weights = dense<0.5> : tensor<2x2xf64>, weight_exp = 0 : i64, '
+    "num_weight_bits = 8 : i64, num_message_bits = 0 : i64}"
+)
 
 BESIDE = {
     "messages": (dense(messages=33), "33 bits a message, must be 0 to 32"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -123,9 +124,9 @@ def test_estimate_of_cores() -> None:
         ({"neurons": 2}, 18),  # in two pieces each, of which none shares a core
     ],
 )
-def test_packing(limits: dict[str, int], cores: int) -> None:
+def test_packing(limits: dict[str, Any], cores: int) -> None:
     """Nine layers of four neurons, whichever table is the smallest."""
-    assert estimate(layers(*[4] * 10), loihi2.Loihi2Limits(**limits)).cores == cores
+    assert estimate(layers(*[4] * 10), replace(loihi2.LIMITS, **limits)).cores == cores
 
 
 def test_small_layers_fill_what_large_ones_leave() -> None:

@@ -3,24 +3,19 @@ to lava-dl's own."""
 
 from __future__ import annotations
 
-from io import StringIO
-
-from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
-from nirc.backends import Backend, Chip, Options, Runner, Stages
+from nirc.backends import Backend, Chip, Options, Runner, Stages, written
+from nirc.backends.chip import evaluator_of, only, stages_of
 from nirc.backends.loihi2.emit import Loihi2Target
 from nirc.backends.loihi2.read_config import is_loihi2, read_config
-from nirc.backends.loihi2.rungs import climb, network_of, readings
+from nirc.backends.loihi2.rungs import climb, readings
 from nirc.dialects import loihi2
 from nirc.interpreters.loihi2 import Loihi2Evaluator
-from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_loihi2 import ConvertSnnToLoihi2Pass
 from nirc.passes.loihi2_check_limits import Loihi2CheckLimitsPass, estimate
 from nirc.passes.loihi2_quantize import Loihi2QuantizePass
 from nirc.passes.loihi2_vendor_quantize import Loihi2VendorQuantizePass
-from nirc.passes.nir_infer_shapes import NirInferShapesPass
-from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 
 
 def stages(options: Options) -> Stages:
@@ -30,29 +25,20 @@ def stages(options: Options) -> Stages:
     quantize = (
         Loihi2VendorQuantizePass() if vendor else Loihi2QuantizePass(options.weight_splits, options.calibrate, form)
     )
-    return {
-        "nir": (NirInferShapesPass(), NirInlineGraphsPass()),
-        "snn": (
-            ConvertNirToSnnPass(
-                options.dt,
-                options.scheme,
-                options.reset,
-                why_reset="NIR does not say which kind, and Loihi 2's LIF knows this one only",
-                precision=options.precision,
-            ),
-        ),
-        "loihi2": (
+    return stages_of(
+        "loihi2",
+        options,
+        (
             ConvertSnnToLoihi2Pass(options.mapping or "faithful", options.inputs or "events"),
             quantize,
             Loihi2CheckLimitsPass(),
         ),
-    }
+        why_reset="NIR does not say which kind, and Loihi 2's LIF knows this one only",
+    )
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
-    output = StringIO()
-    Loihi2Target().emit(Context(), module, output)
-    return output.getvalue().encode()
+    return written(Loihi2Target(), module)
 
 
 def _emit_net(module: ModuleOp, options: Options) -> bytes:
@@ -67,16 +53,12 @@ def _read_net(path: str) -> ModuleOp:
     return read_net(path)
 
 
-def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Loihi2Evaluator:
-    return Loihi2Evaluator(network_of(module), batch, record)
-
-
 def _inputs(module: ModuleOp) -> dict[str, tuple[int, ...]]:
-    return {name: op.given for name, op in network_of(module).inputs().items()}
+    return {name: op.given for name, op in only(loihi2.NetworkOp, module).inputs().items()}
 
 
 def _summary(module: ModuleOp) -> list[str]:
-    network, limits = network_of(module), loihi2.LIMITS
+    network, limits = only(loihi2.NetworkOp, module), loihi2.LIMITS
     found = estimate(network)
     return [
         f"estimate: {found.cores:,} of about {limits.cores} cores ({found.neurons:,} neurons in "
@@ -91,7 +73,7 @@ BACKEND = Backend(
     "Intel Loihi 2 through Lava: a JSON file of Lava's processes, or lava-dl's netx file of a chain (.net)",
     stages,
     _emit,
-    Runner("loihi2", _evaluator, _inputs, readings=readings),
+    Runner("loihi2", evaluator_of(loihi2.NetworkOp, Loihi2Evaluator), _inputs, readings=readings),
     Chip(
         (),
         read_config,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from xdsl.dialects.builtin import ModuleOp
 
-from nirc.backends import Backend, Chip, Evaluator, Options, Runner, Stages, written
+from nirc.backends import Backend, Chip, Options, Runner, Stages, written
+from nirc.backends.chip import evaluator_of, only, stages_of
 from nirc.backends.xylo.emit import XyloTarget
 from nirc.backends.xylo.read_config import is_xylo, read_config
-from nirc.backends.xylo.rungs import climb, network_of, readings
+from nirc.backends.xylo.rungs import climb, readings
 from nirc.dialects import xylo
 from nirc.interpreters.xylo import XyloEvaluator
-from nirc.passes.convert_nir_to_snn import ConvertNirToSnnPass
 from nirc.passes.convert_snn_to_xylo import ConvertSnnToXyloPass
-from nirc.passes.nir_infer_shapes import NirInferShapesPass
-from nirc.passes.nir_inline_graphs import NirInlineGraphsPass
 from nirc.passes.nir_recognize_neurons import NirRecognizeNeuronsPass
 from nirc.passes.snn_flatten import SnnFlattenPass
 from nirc.passes.snn_fold_linear_paths import SnnFoldLinearPathsPass
@@ -29,19 +27,10 @@ from nirc.passes.xylo_vendor_scales import XyloVendorScalesPass
 def stages(options: Options) -> Stages:
     """From `nir` to what `XyloTarget` can print."""
     mapping, per = options.mapping or "faithful", options.quantize or "neuron"
-    return {
-        "nir": (NirInferShapesPass(), NirInlineGraphsPass(), NirRecognizeNeuronsPass(("CubaLIF",))),
-        "snn": (
-            ConvertNirToSnnPass(
-                options.dt,
-                options.scheme,
-                options.reset,
-                auto_reset="subtract",
-                why_reset="NIR does not say which kind, and Xylo knows this one only",
-                precision=options.precision,
-            ),
-        ),
-        "xylo": (
+    return stages_of(
+        "xylo",
+        options,
+        (
             SnnFlattenPass(),
             SnnFoldLinearPathsPass(),
             ConvertSnnToXyloPass(options.chip or xylo.DEFAULT_CHIP, mapping),
@@ -55,23 +44,22 @@ def stages(options: Options) -> Stages:
             XyloPlacePass(),
             XyloCheckLimitsPass(),
         ),
-    }
+        why_reset="NIR does not say which kind, and Xylo knows this one only",
+        auto_reset="subtract",
+        prepare=(NirRecognizeNeuronsPass(("CubaLIF",)),),
+    )
 
 
 def _emit(module: ModuleOp, options: Options) -> bytes:
     return written(XyloTarget(options.template), module)
 
 
-def _evaluator(module: ModuleOp, batch: int, record: tuple[str, ...]) -> Evaluator:
-    return XyloEvaluator(network_of(module), batch, record)
-
-
 def _inputs(module: ModuleOp) -> dict[str, tuple[int, ...]]:
-    return {name: (size,) for name, size in network_of(module).input.sizes().items()}
+    return {name: (size,) for name, size in only(xylo.NetworkOp, module).input.sizes().items()}
 
 
 def _summary(module: ModuleOp) -> list[str]:
-    network = network_of(module)
+    network = only(xylo.NetworkOp, module)
     limits, hidden = network.limits, network.hidden
     fan_out = hidden.numbers("weights").any(axis=2).sum(axis=1)
     return [
@@ -88,7 +76,7 @@ BACKEND = Backend(
     "SynSense Xylo (Audio 2 by default): samna configuration and rockpool specification in one JSON file",
     stages,
     _emit,
-    Runner("xylo", _evaluator, _inputs, readings=readings),
+    Runner("xylo", evaluator_of(xylo.NetworkOp, XyloEvaluator), _inputs, readings=readings),
     Chip(
         tuple(xylo.CHIPS),
         read_config,

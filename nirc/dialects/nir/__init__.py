@@ -25,7 +25,7 @@ from nirc.dialects.nir.assumptions import (
     settled_scheme,
     time_step,
 )
-from nirc.dialects.nir.changes import ChangeAttr
+from nirc.dialects.nir.changes import ChangeAttr, keep_changes
 from nirc.dialects.nir.graph import GraphOp, InstanceOp, Names, SumOp, YieldOp, callees, graph_of
 from nirc.dialects.nir.neurons import CubaLIFOp, CubaLIOp, IFOp, IOp, LIFOp, LIOp, NeuronOp
 from nirc.dialects.nir.node import (
@@ -124,6 +124,7 @@ __all__ = [
     "graph_of",
     "int_array",
     "integers",
+    "keep_changes",
     "listed",
     "per_axis",
     "quote",

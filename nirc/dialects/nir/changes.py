@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import numpy as np
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, StringAttr
-from xdsl.ir import ParametrizedAttribute
+from xdsl.dialects.builtin import ArrayAttr, DenseIntOrFPElementsAttr, ModuleOp, StringAttr
+from xdsl.ir import Operation, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 
 from nirc.dialects.dense import Array, array, dense, uniform
@@ -36,6 +39,13 @@ class ChangeAttr(ParametrizedAttribute):
         values = [dense(np.asarray(uniform(values), np.float64)) for values in (before, after, np.asarray(error))]
         return ChangeAttr(StringAttr(node), StringAttr(parameter), StringAttr(unit), *values)
 
+    @staticmethod
+    def of_weights(node: str, before: Array, after: Array) -> ChangeAttr:
+        """A change of weights: the ends, and the error relative to the largest."""
+        ends = [np.array([values.min(), values.max()]) for values in (before, after)]
+        error = float(np.abs(after - before).max()) / max(float(np.abs(before).max()), 1e-300)
+        return ChangeAttr.of(node, "weights", "v per spike", *ends, error=error)
+
     def tell(self, module: ModuleOp) -> None:
         """Attach a note where the change is large."""
         error, before, after = (float(array(v).flat[0]) for v in (self.error, self.before, self.after))
@@ -48,3 +58,15 @@ class ChangeAttr(ParametrizedAttribute):
 
 _TELL = 0.05
 """The relative change of a parameter from which on it is told on the terminal, not in the report alone."""
+
+
+def keep_changes(module: ModuleOp, network: Operation, changes: Iterable[ChangeAttr], about: str = "") -> None:
+    """Add to the `report` of a chip's network, and tell what is large; `about` says what was done to what."""
+    changes = list(changes)
+    report = network.properties.get("report")
+    before = cast(ArrayAttr[ChangeAttr], report).data if isinstance(report, ArrayAttr) else ()
+    network.properties["report"] = ArrayAttr([*before, *changes])
+    for change in changes:
+        change.tell(module)
+    if about:
+        assume(module, "note", "quantization", about)
