@@ -80,7 +80,7 @@ def test_strict_names_the_flags_that_say_it(nirc: Nirc) -> None:
             "the way to snn has no level 'foo'; it has nir, snn; --target nir: nir; "
             "--target cpu: nir, snn, loops, llvm, and writes llvmir, asm, obj, shared; --target c: nir, snn, loops; "
             "--target xylo: nir, snn, xylo; --target speck: nir, snn, speck; --target loihi2: nir, snn, loihi2, "
-            "and writes json, net",
+            "and writes json, net; --target spinnaker2: nir, snn, spinnaker2",
         ),
         (["--target", "xylo"], "the way to xylo has no level 'foo'; it has nir, snn, xylo"),
     ],
