@@ -77,7 +77,7 @@ def flatten(*shape: int) -> Any:
     return nir.Flatten({"input": np.array(shape)}, 0, -1)
 
 
-def affine(weight: Array, bias: Any = None) -> Any:
+def affine(weight: Any, bias: Any = None) -> Any:
     """A matrix; without a bias a Linear."""
     weight = np.asarray(weight, np.float32)
     return nir.Linear(weight) if bias is None else nir.Affine(weight, np.asarray(bias, np.float32))

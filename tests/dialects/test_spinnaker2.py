@@ -53,14 +53,14 @@ def listed(
 
 def convolution(shape: tuple[int, ...] = (1, 2, 3, 3), **changes: Any) -> s2.Conv2dProjectionOp:
     """Of a 1 x 6 x 6 image, summed by 2, onto 2 x 3 x 3 neurons."""
-    given = {"input": (6, 6), "stride": 1, "pool": 2, "padding": (1, 1, 1, 1), **changes}
+    given: dict[str, Any] = {"input": (6, 6), "stride": 1, "pool": 2, "padding": (1, 1, 1, 1), **changes}
     weights = np.arange(1, 1 + int(np.prod(shape)), dtype=np.int32).reshape(shape)
     return s2.Conv2dProjectionOp.of("c", "in", "n", ("conv",), dense(weights), **given)
 
 
 def network(*ops: Operation, inputs: Any = (("x", "in", (4,)),), outputs: Any = (("y", "n", (2,)),)) -> ModuleOp:
-    ports = [[s2.PortAttr.of(*port) for port in some] for some in (inputs, outputs)]
-    return ModuleOp([s2.NetworkOp("main", *ports, Region(Block(list(ops))), "euler")])
+    read, given = ([s2.PortAttr.of(*port) for port in some] for some in (inputs, outputs))
+    return ModuleOp([s2.NetworkOp("main", read, given, Region(Block(list(ops))), "euler")])
 
 
 def images(**changes: Any) -> ModuleOp:

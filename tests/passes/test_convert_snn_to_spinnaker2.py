@@ -26,7 +26,8 @@ DT = 1e-3
 
 def compiled(model: Any, **options: Any) -> dict[str, Any]:
     """The emitted file."""
-    return json.loads(nirc.compile(model, "spinnaker2", **{"dt": DT, "reset": "v_reset", **options}).emit())
+    chosen: dict[str, Any] = {"dt": DT, "reset": "v_reset", **options}
+    return json.loads(nirc.compile(model, "spinnaker2", **chosen).emit())
 
 
 def populations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -44,6 +44,7 @@ def test_the_papers_layer() -> None:
     assert placed.atoms >= 24
     assert placed.atoms < 32
     assert placed.older == 256 + 512 * (24 + 4 * -(-placed.atoms // 2)) + recorded <= 45_056
+    assert placed.older is not None
     assert placed.newer == placed.older + 4 * 5 * placed.atoms
     over = 256 + 512 * (24 + 4 * -(-(placed.atoms + 1) // 2)) + recorded
     assert over > 45_056
@@ -109,7 +110,7 @@ def test_scales_and_rounding() -> None:
     ones = np.ones(2, np.float32)
     model = chain((2,), affine([[1.0, 0.5], [-0.5, 63.4999 / 127]]), nir.IF(ones, ones, 0 * ones))
 
-    def rows(**options: str) -> list[int]:
+    def rows(**options: Any) -> list[int]:
         config = json.loads(nirc.compile(model, "spinnaker2", dt=1e-3, reset="zero", **options).emit())
         return [row[2] for row in config["projections"][0]["connections"]]
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import brian2
 import numpy as np
+
+brian2: Any = import_module("brian2")
+Array = np.ndarray[Any, Any]
 
 EQUATIONS = "v : 1\nexc : 1\ninh : 1\nplus : 1\nminus : 1\n" + "\n".join(
     f"{name} : 1 (constant)" for name in ("threshold_", "alpha", "offset", "target", "exc_decay", "inh_decay")
@@ -26,11 +29,11 @@ PLAIN = "v = (v*alpha + offset) + (plus - minus)\n"
 CLEAR = "plus = 0\nminus = 0"
 
 
-def synapses_of(item: dict[str, Any]) -> np.ndarray:
+def synapses_of(item: dict[str, Any]) -> Any:
     """Rows of source, target, weight, delay."""
     if item["kind"] == "list":
         return np.array(item["connections"])
-    weights, p, rows = np.array(item["weights"]), item["params"], list[tuple[int, int, int, int]]()
+    weights, p, rows = np.array(item["weights"]), item["params"], list[Any]()
     height, width = weights.shape[2:]
     k, stride = p["pool_x"], p["stride_x"]
     down = (p["in_height"] // k + p["pad_top"] + p["pad_bottom"] - height) // stride + 1
@@ -48,11 +51,11 @@ def synapses_of(item: dict[str, Any]) -> np.ndarray:
     return np.array(rows).reshape(-1, 4)
 
 
-def run(config: dict[str, Any], raster: np.ndarray) -> dict[str, np.ndarray]:
+def run(config: dict[str, Any], raster: Array) -> dict[str, Array]:
     """Spikes [T, N] of every population of neurons."""
     brian2.start_scope()
     brian2.defaultclock.dt = 1 * brian2.ms
-    groups, objects, monitors = {}, [], {}
+    groups, objects, monitors = dict[str, Any](), list[Any](), dict[str, Any]()
     for item in config["populations"]:
         name, size, params = item["name"], item["size"], item["params"]
         if item["neuron_model"] == "spike_list":
@@ -82,7 +85,7 @@ def run(config: dict[str, Any], raster: np.ndarray) -> dict[str, np.ndarray]:
     network = brian2.Network(*objects, *monitors.values())
     network.schedule = ["start", "synapses", "groups", "thresholds", "resets", "end"]
     network.run(len(raster) * brian2.ms)
-    found = {}
+    found = dict[str, Array]()
     for name, monitor in monitors.items():
         found[name] = np.zeros((len(raster), len(groups[name])), np.uint8)
         found[name][np.rint(np.asarray(monitor.t / brian2.ms)).astype(int), np.asarray(monitor.i)] = 1
@@ -95,7 +98,7 @@ def main(folder: Path) -> None:
     brian2.prefs.core.default_float_dtype = np.float32
     for path in sorted(folder.glob("*.json")):
         spikes = run(json.loads(path.read_text()), np.load(path.with_suffix(".npy")))
-        np.savez(path.with_suffix(".out.npz"), **spikes)
+        np.savez(path.with_suffix(".out.npz"), **spikes)  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

@@ -37,20 +37,25 @@ class Network(list[Any]):
 def population(size: int, neuron_model: str, params: Any, name: str, record: list[str]) -> Any:
     made = SimpleNamespace(kind="population", size=size, neuron_model=neuron_model, params=params, name=name)
     made.record, made.atoms = record, None
-    made.set_max_atoms_per_core = lambda n: setattr(made, "atoms", n)
+
+    def set_atoms(n: int) -> None:
+        made.atoms = n
+
+    made.set_max_atoms_per_core = set_atoms
     return made
+
+
+def projection(pre: Any, post: Any, connections: Any) -> Any:
+    return SimpleNamespace(kind="list", ends=(pre, post), held=connections)
+
+
+def convolution(pre: Any, post: Any, weights: Any, params: Any) -> Any:
+    return SimpleNamespace(kind="conv2d", ends=(pre, post), held=weights, params=params)
 
 
 def test_the_documented_loader_makes_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One to one, on a stub that has the names and the order of arguments of the specification's section 1."""
-    snn = SimpleNamespace(
-        Network=Network,
-        Population=population,
-        Projection=lambda pre, post, connections: SimpleNamespace(kind="list", ends=(pre, post), held=connections),
-        Conv2DProjection=lambda pre, post, weights, params: SimpleNamespace(
-            kind="conv2d", ends=(pre, post), held=weights, params=params
-        ),
-    )
+    snn = SimpleNamespace(Network=Network, Population=population, Projection=projection, Conv2DProjection=convolution)
     monkeypatch.setitem(sys.modules, "spinnaker2", SimpleNamespace(snn=snn, hardware=SimpleNamespace()))  # pyright: ignore[reportArgumentType]
     loader: dict[str, Any] = {}
     exec(run_by(__file__), loader)

@@ -59,14 +59,17 @@ class PlainModel:
             for pre, post, weight, delay in each["connections"]:
                 found.setdefault(delay, np.zeros((size, sources), int))[post, pre] += weight
             return list(found.items())
-        w, p = np.array(each["weights"]), each["params"]
+        w: Array = np.array(each["weights"])
+        p: dict[str, int] = each["params"]
         channels, features, ky, kx = w.shape
-        rows, columns, k = p["in_height"], p["in_width"], p["pool_x"]
-        places = np.arange(channels * rows * columns).reshape(channels, rows, columns)
-        windows = places[:, : rows // k * k, : columns // k * k].reshape(channels, rows // k, k, columns // k, k)
-        windows = np.moveaxis(windows, 2, 3).reshape(channels, rows // k, columns // k, k * k)
+        rows, columns, k = int(p["in_height"]), int(p["in_width"]), int(p["pool_x"])
+        places: Array = np.arange(int(channels * rows * columns)).reshape(int(channels), rows, columns)
+        side: Array = places[:, : rows // k * k, : columns // k * k].reshape(
+            int(channels), rows // k, k, columns // k, k
+        )
+        side = np.moveaxis(side, 2, 3).reshape(int(channels), rows // k, columns // k, k * k)
         sides = ((p["pad_top"], p["pad_bottom"]), (p["pad_left"], p["pad_right"]))
-        windows = np.pad(windows, ((0, 0), *sides, (0, 0)), constant_values=-1)
+        windows: Array = np.pad(side, ((0, 0), *sides, (0, 0)), constant_values=-1)
         s = p["stride_x"]
         down, right = (windows.shape[1] - ky) // s + 1, (windows.shape[2] - kx) // s + 1
         matrix = np.zeros((features, down, right, sources + 1), int)

@@ -100,8 +100,8 @@ def convolution(**changes: Any) -> dict[str, Any]:
     config["populations"][1]["params"] |= {"threshold": 10.0, "i_offset": 0.0}
     windows = {"in_height": 4, "in_width": 4, "stride_x": 2, "stride_y": 2, "pool_x": 1, "pool_y": 1}
     windows |= {"pad_top": 0, "pad_bottom": 0, "pad_left": 0, "pad_right": 0, **changes}
-    config["projections"] = [{"kind": "conv2d", "pre": "in", "post": "lif", "weights": [[[[1, 2], [3, 4]]]]}]
-    config["projections"][0]["params"] = windows
+    projection: dict[str, Any] = {"kind": "conv2d", "pre": "in", "post": "lif", "weights": [[[[1, 2], [3, 4]]]]}
+    config["projections"] = [{**projection, "params": windows}]
     return config
 
 
