@@ -172,7 +172,7 @@ def test_recorded_single_neuron(shared: Path) -> None:
 
 
 def test_scales_a_neuron_are_nearer_on_the_recorded_sample(shared: Path) -> None:
-    """Cells of both hidden rasters that differ from the network's: the default, and what the README says of it."""
+    """Cells of both hidden rasters that differ from the network's: the default, and what the target's page says of it."""
     sample = np.load(shared / "cases" / "braille_recorded" / "braille_ds_test0_input_recovered.npy")
     longer = np.concatenate([sample, np.zeros((1, sample.shape[1]), sample.dtype)])
     differing: dict[str, list[int]] = {"neuron": [], "layer": []}
@@ -183,7 +183,7 @@ def test_scales_a_neuron_are_nearer_on_the_recorded_sample(shared: Path) -> None
             one = nirc.compile(model, "spinnaker2", dt=1e-4, reset=reset, quantize=per)
             counts.append(int((one.run({"input": longer}, (key,))[key][1:] != expected).sum()))
     assert sum(differing["neuron"]) < sum(differing["layer"])
-    text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    text = " ".join((Path(__file__).parents[2] / "docs" / "targets" / "spinnaker2.md").read_text().split())
     (a, b), (c, d) = differing["neuron"], differing["layer"]
     assert f"sample {a} and {b} cells of the hidden rasters differ" in text
     assert f"with a scale a layer {c} and {d}: {a + b} against {c + d} together" in text
