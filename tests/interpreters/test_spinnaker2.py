@@ -172,7 +172,7 @@ def test_recorded_single_neuron(shared: Path) -> None:
 
 
 def test_scales_a_neuron_are_nearer_on_the_recorded_sample(shared: Path) -> None:
-    """Cells of both hidden rasters that differ from the network's: the default, and what the target's page says of it."""
+    """Cells of both hidden rasters that differ from the network's: the default, and what its page says of it."""
     sample = np.load(shared / "cases" / "braille_recorded" / "braille_ds_test0_input_recovered.npy")
     longer = np.concatenate([sample, np.zeros((1, sample.shape[1]), sample.dtype)])
     differing: dict[str, list[int]] = {"neuron": [], "layer": []}
