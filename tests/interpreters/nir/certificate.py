@@ -126,7 +126,8 @@ class Certificate:
             for t, n in events:
                 heappush(self.heap, (t, next(self.number), "spike", name, np.array([n])))
         now, end = 0.0, len(raster) * self.dt
-        while self.heap and self.heap[0][0] <= end:
+        # What arrives at the end belongs to the raster that follows.
+        while self.heap and (self.heap[0][0] < end - TOGETHER or self.heap[0][2] == "sample"):
             t = self.heap[0][0]
             self.advance(max(t - now, 0))
             now = max(t, now)
