@@ -69,7 +69,10 @@ def errors(kind: str, scheme: str) -> list[tuple[float, float]]:
 def order(measured: list[tuple[float, float]]) -> float:
     """The slope of log error over log dt; inf where all is rounding."""
     dt, error = np.array(measured).T
-    return float("inf") if error.max() < EXACT else float(np.polyfit(np.log(dt[2:]), np.log(error[2:]), 1)[0])
+    if error.max() < EXACT:
+        return float("inf")
+    slope: Any = np.polyfit(np.log(dt[2:]), np.log(error[2:]), 1)
+    return float(slope[0])
 
 
 def measure(kinds: list[str]) -> dict[str, dict[str, Any]]:
