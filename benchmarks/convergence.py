@@ -71,8 +71,9 @@ def order(measured: list[tuple[float, float]]) -> float:
     dt, error = np.array(measured).T
     if error.max() < EXACT:
         return float("inf")
-    slope: Any = np.polyfit(np.log(dt[2:]), np.log(error[2:]), 1)
-    return float(slope[0])
+    x, y = np.log(dt[2:]), np.log(error[2:])
+    x = x - x.mean()
+    return float((x * y).sum() / (x * x).sum())
 
 
 def measure(kinds: list[str]) -> dict[str, dict[str, Any]]:
