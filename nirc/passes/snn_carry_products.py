@@ -45,7 +45,7 @@ def _carry(network: snn.NetworkOp) -> None:
             output = snn.tensor_of(product.output)
             carried = snn.StateAttr(
                 product.node or state.node,
-                StringAttr("out"),
+                StringAttr("sums"),
                 dense(np.zeros((), dtype_of(output.element_type))),
             )
             if carried.label in labels:

@@ -50,7 +50,7 @@ def carried(module: ModuleOp) -> snn.NetworkOp:
 def test_the_product_reads_the_spikes_of_this_step(parse: Parse) -> None:
     module = parse(TEXT.replace("INIT", "false"))
     network = carried(module)
-    assert [state.label for state in network.states] == ["n.z", "n.v", "r.out"]
+    assert [state.label for state in network.states] == ["n.z", "n.v", "r.sums"]
     product = next(op for op in network.body.block.ops if isinstance(op, snn.LinearOp))
     assert isinstance(product.input.owner, snn.FireOp)
     assert network.next_values[-1] is product.output
@@ -68,8 +68,8 @@ def test_spikes_before_the_first_step_stay_where_they_are(parse: Parse) -> None:
 
 
 def test_a_name_that_is_taken_is_not_taken_again(parse: Parse) -> None:
-    module = parse(TEXT.replace("INIT", "false").replace('"n", "v"', '"r", "out"'))
-    assert [state.label for state in carried(module).states] == ["n.z", "r.out"]
+    module = parse(TEXT.replace("INIT", "false").replace('"n", "v"', '"r", "sums"'))
+    assert [state.label for state in carried(module).states] == ["n.z", "r.sums"]
 
 
 @pytest.mark.parametrize("model", ["digits_recurrent", "gestures"])

@@ -619,8 +619,10 @@ def _recorded(network: snn.NetworkOp, record: Sequence[str]) -> dict[str, SSAVal
     }
     # A ring stands in memory with its oldest row anywhere.
     rings = {op.ring for op in ops if isinstance(op, snn.DelayOp)}
-    states = zip(network.states, network.state_args, network.next_values, strict=True)
-    known |= {state.label: value for state, arg, value in states if arg not in rings}
+    states = list(zip(network.states, network.state_args, network.next_values, strict=True))
+    # Carried sums are no part of the network as it was given.
+    hidden = {arg for state, arg, _ in states if state.variable.data == "sums"} | rings
+    known |= {state.label: value for state, arg, value in states if arg not in hidden}
     outputs, faults = {name.data for name in network.outputs}, list[str]()
     for key in record:
         if key in outputs:
