@@ -66,8 +66,8 @@ from nirc.dialects.nir import integers, quote
 @irdl_attr_definition
 class StateAttr(ParametrizedAttribute):
     """A state of the network: the node that owns it, its variable (`v`, `i`, `z`: last step's spikes, `out`: last
-    step's output, `x`: what arrived last step, `sums`: what a matrix makes of its spikes), and its value before the first
-    step (one number, or one per element).
+    step's output, `x`: what arrived last step, `sums`: what a matrix makes of its spikes), and its value before the
+    first step (one number, or one per element).
     """
 
     name = "snn.state"

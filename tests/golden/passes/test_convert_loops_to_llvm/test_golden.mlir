@@ -11,7 +11,7 @@ builtin.module {
     %1 = llvm.getelementptr inbounds %a[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
     %a0 = llvm.load %1 : !llvm.ptr -> f32
     %s = llvm.fadd %a0, %a0 : f32
-    %r = llvm.intr.floor(%s) : (f32) -> f32
+    %r = llvm.call_intrinsic "llvm.floor.f32"(%s) : (f32) -> f32
     %2 = llvm.getelementptr inbounds %b[%n] : (!llvm.ptr, i64) -> !llvm.ptr, f32
     llvm.store %r, %2 : f32, !llvm.ptr
     %3 = llvm.add %n, %one : i64

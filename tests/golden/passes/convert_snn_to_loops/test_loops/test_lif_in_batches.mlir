@@ -7,52 +7,47 @@ builtin.module {
     %5 = arith.constant 2 : index
     %6 = arith.constant 1 : index
     %7 = arith.constant 3 : index
-    %8 = arith.constant 0 : i64
-    %9 = arith.constant 64 : index
-    %10 = arith.constant 0 : index
-    %11 = arith.constant 16 : index
-    scf.for %12 = %10 to %0 step %6 {
-      scf.for %13 = %10 to %1 step %6 {
-        %14 = arith.muli %13, %11 : index
-        %15 = arith.muli %12, %input_x_stride : index
-        %16 = arith.muli %13, %input_x_apart : index
-        %17 = arith.addi %15, %16 : index
-        %18 = arith.muli %12, %output_y_stride : index
-        %19 = arith.muli %13, %output_y_apart : index
-        %20 = arith.addi %18, %19 : index
-        %21 = arith.divui %10, %9 : index
-        %22 = arith.remui %10, %9 : index
-        %23 = scf.for %24 = %10 to %7 step %6 iter_args(%25 = %8) -> (i64) {
-          %26 = arith.index_cast %24 : index to i64
-          %27 = arith.muli %21, %9 : index
-          %28 = arith.addi %27, %24 : index
-          %29 = arith.addi %17, %28 : index
-          %30 = memref.load %input_x[%29] : memref<?xi8>
-          %31 = arith.trunci %30 : i8 to i1
-          %32 = arith.extui %31 : i1 to i64
-          %33 = arith.shli %32, %26 : i64
-          %34 = arith.ori %25, %33 : i64
-          scf.yield %34 : i64
+    %8 = arith.constant 0 : index
+    %9 = arith.constant 0 : i64
+    %10 = arith.constant 16 : index
+    scf.for %11 = %8 to %0 step %6 {
+      scf.for %12 = %8 to %1 step %6 {
+        %13 = arith.muli %12, %10 : index
+        %14 = arith.muli %11, %input_x_stride : index
+        %15 = arith.muli %12, %input_x_apart : index
+        %16 = arith.addi %14, %15 : index
+        %17 = arith.muli %11, %output_y_stride : index
+        %18 = arith.muli %12, %output_y_apart : index
+        %19 = arith.addi %17, %18 : index
+        %20 = scf.for %21 = %8 to %7 step %6 iter_args(%22 = %9) -> (i64) {
+          %23 = arith.index_cast %21 : index to i64
+          %24 = arith.addi %16, %21 : index
+          %25 = memref.load %input_x[%24] : memref<?xi8>
+          %26 = arith.trunci %25 : i8 to i1
+          %27 = arith.extui %26 : i1 to i64
+          %28 = arith.shli %27, %23 : i64
+          %29 = arith.ori %22, %28 : i64
+          scf.yield %29 : i64
         } {rounds}
-        memref.store %23, %scratch_bits[%21] : memref<1xi64>
-        scf.for %35 = %10 to %5 step %6 {
-          %36 = memref.load %scratch_bits[%10] : memref<1xi64>
-          %37 = arith.index_cast %36 : i64 to index
-          %38 = arith.muli %37, %5 : index
-          %39 = arith.addi %38, %35 : index
-          %40 = memref.load %constant_w_sums[%39] : memref<16xf32>
-          %41 = arith.addi %14, %35 : index
-          %42 = memref.load %state_n_v[%41] : memref<?xf32>
-          %43 = arith.mulf %4, %42 : f32
-          %44 = memref.load %constant_n_gain[%35] : memref<2xf32>
-          %45 = arith.mulf %44, %40 : f32
-          %46 = arith.addf %43, %45 : f32
-          %47 = arith.cmpf ogt, %46, %3 : f32
-          %48 = arith.select %47, %2, %46 : f32
-          %49 = arith.extui %47 : i1 to i8
-          %50 = arith.addi %20, %35 : index
-          memref.store %49, %output_y[%50] : memref<?xi8>
-          memref.store %48, %state_n_v[%41] : memref<?xf32>
+        memref.store %20, %scratch_bits[%8] : memref<1xi64>
+        scf.for %30 = %8 to %5 step %6 {
+          %31 = memref.load %scratch_bits[%8] : memref<1xi64>
+          %32 = arith.index_cast %31 : i64 to index
+          %33 = arith.muli %32, %5 : index
+          %34 = arith.addi %33, %30 : index
+          %35 = memref.load %constant_w_sums[%34] : memref<16xf32>
+          %36 = arith.addi %13, %30 : index
+          %37 = memref.load %state_n_v[%36] : memref<?xf32>
+          %38 = arith.mulf %4, %37 : f32
+          %39 = memref.load %constant_n_gain[%30] : memref<2xf32>
+          %40 = arith.mulf %39, %35 : f32
+          %41 = arith.addf %38, %40 : f32
+          %42 = arith.cmpf ogt, %41, %3 : f32
+          %43 = arith.select %42, %2, %41 : f32
+          %44 = arith.extui %42 : i1 to i8
+          %45 = arith.addi %19, %30 : index
+          memref.store %44, %output_y[%45] : memref<?xi8>
+          memref.store %43, %state_n_v[%36] : memref<?xf32>
         } {rounds}
       }
     }
