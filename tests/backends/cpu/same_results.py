@@ -44,7 +44,7 @@ def assert_same(found: Mapping[str, Array], expected: Mapping[str, Array]) -> No
 class Pair:
     """A model compiled both ways."""
 
-    def __init__(self, model: str | PathLike[str], **options: Any) -> None:
+    def __init__(self, model: str | PathLike[str] | Program, **options: Any) -> None:
         self.evaluator = nirc.compile(model, **options)
         self.kernel = nirc.compile(model, "cpu", **options)
         self.record = recordable(self.evaluator)
